@@ -1,0 +1,1 @@
+"""Cell libraries and constraints that synthesis reads; data only."""

@@ -1,0 +1,1 @@
+"""Learn integer tables from functions."""

@@ -1,0 +1,120 @@
+"""Fixed-point formats, and the one rule for rounding and saturation.
+
+A *code* is the integer that the hardware holds; its real value is ``code * 2**-frac``.
+
+Rounding is **half up** everywhere: the real value is multiplied by ``2**frac``, one half is added,
+and the floor is taken. Dropping ``n`` low bits of a two's-complement integer is therefore
+``(v + (1 << (n - 1))) >> n``. What does not fit its format **saturates**; it never wraps.
+`hw.fixed` is the same rule for Amaranth, and the tests hold the two against each other.
+"""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import UsageError
+
+__all__ = ["Format", "round_shift"]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A fixed-point number format.
+
+    Parameters
+    ----------
+    signed : bool
+        Two's complement if true.
+    bits : int
+        Width in bits, the sign included; 1 to 48, so that products stay inside 64 bits.
+    frac : int
+        Fraction bits; the scale of one code step (1 ulp) is ``2**-frac``. May be negative.
+
+    Raises
+    ------
+    UsageError
+        If the width is out of range.
+    """
+
+    signed: bool
+    bits: int
+    frac: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.bits <= 48:
+            raise UsageError(f"a format's width must be 1 to 48 bits, not {self.bits!r}")
+
+    @property
+    def min(self) -> int:
+        """The smallest code."""
+        return -(1 << (self.bits - 1)) if self.signed else 0
+
+    @property
+    def max(self) -> int:
+        """The largest code."""
+        return (1 << (self.bits - self.signed)) - 1
+
+    @property
+    def scale(self) -> float:
+        """The real value of one code step, ``2**-frac``."""
+        return 2.0**-self.frac
+
+    def codes(self) -> np.ndarray:
+        """All codes, ascending; int64, shape (2**bits,)."""
+        return np.arange(self.min, self.max + 1, dtype=np.int64)
+
+    def real(self, codes: np.ndarray) -> np.ndarray:
+        """Return the float64 values of `codes`."""
+        return np.asarray(codes, dtype=np.float64) * self.scale
+
+    def clip(self, values: np.ndarray) -> np.ndarray:
+        """Limit real `values` to what the format can hold, without rounding them."""
+        return np.clip(values, self.min * self.scale, self.max * self.scale)
+
+    def quantize(self, values: np.ndarray) -> np.ndarray:
+        """Return the int64 codes nearest to real `values` (half up, then saturated)."""
+        clipped = self.clip(np.asarray(values, dtype=np.float64))
+        return self.saturate(np.floor(clipped * 2.0**self.frac + 0.5).astype(np.int64))
+
+    def saturate(self, codes: np.ndarray) -> np.ndarray:
+        """Limit integer `codes` to the format's range."""
+        return np.clip(codes, self.min, self.max)
+
+    def __str__(self) -> str:
+        return f"{'s' if self.signed else 'u'}{self.bits}.{self.frac}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Format":
+        """Read what ``str`` writes: ``s8.4`` is signed, 8 bits wide, 4 of them fraction bits.
+
+        Raises
+        ------
+        UsageError
+            If `text` does not have this form.
+        """
+        match = re.fullmatch(r"([su])(\d+)\.(-?\d+)", text) if isinstance(text, str) else None
+        if match is None:
+            raise UsageError(
+                f"a format must read like s8.4 or u8.8 (sign, bits, fraction bits), not {text!r}"
+            )
+        return cls(match[1] == "s", int(match[2]), int(match[3]))
+
+
+def round_shift(values: np.ndarray, shift: np.ndarray | int) -> np.ndarray:
+    """Drop `shift` low bits of two's-complement `values`, rounding half up.
+
+    Parameters
+    ----------
+    values : int64 array
+        Integers of any shape.
+    shift : int or int64 array
+        Bits to drop, at least 0; broadcast against `values`.
+
+    Returns
+    -------
+    int64 array
+        ``(v + (1 << (shift - 1))) >> shift``, and `v` itself where `shift` is 0.
+    """
+    half = (np.int64(1) << np.asarray(shift, dtype=np.int64)) >> 1
+    return (np.asarray(values, dtype=np.int64) + half) >> shift

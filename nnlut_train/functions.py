@@ -1,0 +1,181 @@
+"""The functions that tables are learned for.
+
+Each is described once, by a `Function`: its float64 reference, the domain that a Transformer uses,
+how its argument can be reduced, and how NN-LUT trained it.
+"""
+
+import importlib
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import UsageError
+from .formats import Format
+
+__all__ = ["FUNCTIONS", "Function", "Reduction", "lookup"]
+
+#: How an argument is brought into a short interval before the table is read.
+#: ``base2``: ``exp(x) = 2**i * 2**f``; ``mantissa``: ``x = m * 2**k``, m in [1, 2);
+#: ``mantissa4``: the same with k even, m in [1, 4).
+Reduction = str
+
+
+@dataclass(frozen=True)
+class Function:
+    """A real function of one real argument, and what is known about it.
+
+    Parameters
+    ----------
+    name : str
+        Its name on the command line.
+    formula : str
+        Its definition, for people.
+    evaluate : callable
+        float64 array to float64 array of the same shape; the reference. May return infinities
+        outside `domain`.
+    domain : tuple of float
+        ``(lo, hi)``: where it is used and its accuracy is quoted. ``lo >= 0`` means that the
+        hardware's input is unsigned. Also the source of the default formats.
+    reduction : str or None
+        Its range reduction, `Reduction`; None where it has none.
+    nn_range : tuple of float
+        The interval on which `nn` trains: the published one, or `domain` where none is published.
+    nn_signs : tuple of int
+        Initial signs of the hidden weights n and biases b (NN-LUT, Table 1): +1, -1, or 0 for
+        random.
+    """
+
+    name: str
+    formula: str
+    evaluate: Callable[[np.ndarray], np.ndarray]
+    domain: tuple[float, float]
+    reduction: Reduction | None = None
+    nn_range: tuple[float, float] | None = None
+    nn_signs: tuple[int, int] = (0, 0)
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Evaluate at `x`; infinities are returned without a warning.
+
+        Raises
+        ------
+        UsageError
+            If a user's function fails, or returns NaN or another shape.
+        """
+        x = np.asarray(x, dtype=np.float64)
+        try:
+            with np.errstate(all="ignore"):
+                y = np.asarray(self.evaluate(x), dtype=np.float64)
+        except Exception as error:
+            raise UsageError(
+                f"function {self.name} must take a float64 array, but raised {error!r}"
+            ) from error
+        if y.shape != x.shape or np.isnan(y).any():
+            raise UsageError(
+                f"function {self.name} must return a number for every argument, "
+                f"but returned {'NaN' if y.shape == x.shape else f'shape {y.shape}'}"
+            )
+        return y
+
+    def input_format(self, bits: int, frac: int | None = None) -> Format:
+        """Return the input format of `bits` bits; by default the finest that covers `domain`."""
+        signed = self.domain[0] < 0
+        if frac is None:
+            reach = max(abs(self.domain[0]), abs(self.domain[1]))
+            frac = bits - signed - math.ceil(math.log2(reach))
+        return Format(signed, bits, frac)
+
+    def output_format(self, bits: int, inputs: Format, frac: int | None = None) -> Format:
+        """Return the output format of `bits` bits for codes of format `inputs`.
+
+        By default the finest that holds the function over the part of `domain` that the codes
+        reach; a supremum that is a power of two (1 for sigmoid) may saturate by less than 1 ulp.
+        """
+        x = inputs.real(inputs.codes())
+        inside = (x >= self.domain[0]) & (x <= self.domain[1])
+        y = self(x[inside] if inside.any() else x)
+        signed = bool((y < 0).any())
+        if frac is None:
+            reach = float(np.abs(y[np.isfinite(y)]).max(initial=0.0)) or 1.0
+            # The small constant lets softplus(8) = 8.0003 count as 8.
+            frac = bits - signed - math.ceil(math.log2(reach) - 2.0**-10)
+        return Format(signed, bits, frac)
+
+
+_erf = np.vectorize(math.erf, otypes=[np.float64])
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return 0.5 * (1.0 + np.tanh(0.5 * x))
+
+
+def _gelu(x: np.ndarray) -> np.ndarray:
+    return 0.5 * x * (1.0 + _erf(x / math.sqrt(2.0)))
+
+
+def _gelu_tanh(x: np.ndarray) -> np.ndarray:
+    return 0.5 * x * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
+
+
+#: Every function by its name. NN-LUT's ranges and signs are from its Table 1.
+FUNCTIONS: dict[str, Function] = {
+    f.name: f
+    for f in (
+        Function("exp", "e^x", np.exp, (-8, 0), "base2", (-256, 0), (1, 1)),
+        Function("reciprocal", "1/x", lambda x: 1.0 / x, (1 / 16, 16), "mantissa",
+                 (1, 1024), (-1, 1)),
+        Function("rsqrt", "1/sqrt(x)", lambda x: 1.0 / np.sqrt(x), (1 / 16, 16), "mantissa4",
+                 (0.1, 1024), (-1, 1)),
+        Function("sigmoid", "1/(1 + e^-x)", _sigmoid, (-8, 8)),
+        Function("tanh", "tanh(x)", np.tanh, (-4, 4)),
+        Function("gelu", "x/2 (1 + erf(x/sqrt 2))", _gelu, (-8, 8), None, (-5, 5)),
+        Function("gelu_tanh", "x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))", _gelu_tanh,
+                 (-8, 8), None, (-5, 5)),
+        Function("silu", "x/(1 + e^-x)", lambda x: x * _sigmoid(x), (-8, 8)),
+        Function("hswish", "x relu6(x + 3)/6", lambda x: x * np.clip(x + 3.0, 0.0, 6.0) / 6.0,
+                 (-8, 8)),
+        Function("softplus", "ln(1 + e^x)", lambda x: np.logaddexp(0.0, x), (-8, 8)),
+    )
+}  # fmt: skip
+
+
+def lookup(name: str, domain: tuple[float, float] | None = None) -> Function:
+    """Return the function called `name`, or a user's own, ``package.module:callable``.
+
+    Parameters
+    ----------
+    name : str
+        A key of `FUNCTIONS`, or the place of a callable that takes and returns float64 arrays.
+    domain : tuple of float, optional
+        ``(lo, hi)``; required for a user's function, and replaces a registered one's.
+
+    Raises
+    ------
+    UsageError
+        If there is no such function, or the domain is missing or empty.
+    """
+    if domain is not None and not (math.isfinite(domain[0]) and domain[0] < domain[1] < math.inf):
+        raise UsageError(f"a domain must be two finite numbers LO < HI, not {domain}")
+    if name in FUNCTIONS:
+        function = FUNCTIONS[name]
+        if domain is None:
+            return function
+        return Function(function.name, function.formula, function.evaluate, domain,
+                        function.reduction, function.nn_range, function.nn_signs)  # fmt: skip
+    if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name):
+        raise UsageError(
+            f"a function must be one of {', '.join(FUNCTIONS)}, or package.module:callable, "
+            f"not {name!r}"
+        )
+    if domain is None:
+        raise UsageError(f"{name} must be given a domain: --domain LO,HI")
+    module, _, attribute = name.partition(":")
+    try:
+        evaluate = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"{name} cannot be imported: {error}") from error
+    if not callable(evaluate):
+        raise UsageError(f"{name} must be callable, not {type(evaluate).__name__}")
+    return Function(name, name, evaluate, domain)

@@ -1,0 +1,43 @@
+"""How far a table is from its function."""
+
+import numpy as np
+
+from .tables import DirectTable, PwlTable
+
+__all__ = ["table_errors"]
+
+
+def table_errors(
+    table: DirectTable | PwlTable, target: np.ndarray, weights: np.ndarray | None = None
+) -> dict[str, float]:
+    """Measure a table at every input code.
+
+    Parameters
+    ----------
+    table : DirectTable or PwlTable
+        The table.
+    target : float64 array, shape (2**input.bits,)
+        Real values at every input code, ascending; clipped to what the output can hold.
+    weights : float64 array, same shape, optional
+        Weights of the codes in ``line_mse``.
+
+    Returns
+    -------
+    dict of float
+        ``max_ulp``, ``rms_ulp``: error of the output codes in units of the last place of the
+        output. For a piecewise-linear table also ``line_mse``, ``line_max``: mean squared
+        (weighted) and maximum error of the lines before the output is rounded, as real numbers:
+        what the fit minimises.
+    """
+    codes = table.input.codes()
+    target = table.output.clip(target)
+    ulp = np.abs(table.output.real(table.lookup(codes)) - target) / table.output.scale
+    errors = {"max_ulp": float(ulp.max()), "rms_ulp": float(np.sqrt(np.mean(ulp**2)))}
+    if isinstance(table, PwlTable):
+        i = table.segment(codes)
+        slope = table.slope.real(np.array(table.slopes))[i]
+        intercept = table.intercept.real(np.array(table.intercepts))[i]
+        line = np.abs(slope * table.input.real(codes) + intercept - target)
+        errors["line_mse"] = float(np.average(line**2, weights=weights))
+        errors["line_max"] = float(line.max())
+    return errors

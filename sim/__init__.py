@@ -1,0 +1,1 @@
+"""What the hardware must do (`sim.golden`), and the benches that check that it does."""
