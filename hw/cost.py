@@ -1,0 +1,113 @@
+"""What synthesis reports: the resources of an FPGA, or the area of gates.
+
+A number means something only with its target, its policy for block RAMs and its version of Yosys,
+so a `Cost` carries them.
+"""
+
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What is common to the costs of all targets.
+
+    Parameters
+    ----------
+    design : str
+        The top module.
+    target : str
+        A target of `hw.synth`, or ``liberty`` for gates of the user's libraries.
+    yosys : str
+        `hw.yosys.version`.
+    bram_policy : str
+        ``auto`` where Yosys could use block RAMs, ``off`` where not; ``flip-flops`` for gates.
+    cells : dict
+        Cell type of the netlist to how many of it there are.
+    flip_flops : int
+        How many there are.
+    """
+
+    design: str
+    target: str
+    yosys: str
+    bram_policy: str
+    cells: dict[str, int]
+    flip_flops: int
+
+    def to_json(self) -> dict[str, object]:
+        """Give all fields under their names, of types that `json` takes."""
+        return asdict(self)
+
+    def summary(self) -> str:
+        """Say the cost in one line."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class FpgaCost(Cost):
+    """Resources of an FPGA; see `hw.cells` for how cells count.
+
+    Parameters
+    ----------
+    luts, bram, lutram, dsp, carry, wide_muxes : int
+        As in `hw.cells`; `lutram` is in LUTs.
+    bram_kinds : dict
+        Type of block RAM to how many of it there are; they add up to `bram`.
+    """
+
+    luts: int
+    bram: int
+    lutram: int
+    dsp: int
+    carry: int
+    wide_muxes: int
+    bram_kinds: dict[str, int]
+
+    def summary(self) -> str:
+        """Say the cost in one line."""
+        kinds = ", ".join(f"{count} {kind}" for kind, count in self.bram_kinds.items())
+        return (
+            f"{self.design} on {self.target} (block RAM {self.bram_policy}): {self.luts} LUTs, "
+            f"{self.flip_flops} flip-flops, {self.bram} block RAMs{f' ({kinds})' if kinds else ''}"
+            f", {self.lutram} LUTs as memory, {self.dsp} DSPs"
+        )
+
+
+@dataclass(frozen=True)
+class AsicCost(Cost):
+    """Area of gates.
+
+    Parameters
+    ----------
+    area, sequential_area, combinational_area : float
+        In `unit`. Sequential are flip-flops and latches; both add up to `area`. Cells only, no
+        wires.
+    unit : str
+        ``GE`` for gate equivalents, ``um2`` for the user's libraries, which are taken to use it.
+    libraries : tuple of dict
+        ``file``, ``name`` and ``sha256`` of each liberty file.
+    """
+
+    area: float
+    sequential_area: float
+    combinational_area: float
+    unit: str
+    libraries: tuple[dict[str, str], ...]
+
+    @property
+    def cell_count(self) -> int:
+        """How many cells the netlist has."""
+        return sum(self.cells.values())
+
+    def to_json(self) -> dict[str, object]:
+        """Give all fields under their names, of types that `json` takes."""
+        return {**asdict(self), "libraries": list(self.libraries), "cell_count": self.cell_count}
+
+    def summary(self) -> str:
+        """Say the cost in one line."""
+        names = ", ".join(library["name"] for library in self.libraries)
+        return (
+            f"{self.design} in {names}: {self.area:.2f} {self.unit} (sequential "
+            f"{self.sequential_area:.2f}, combinational {self.combinational_area:.2f}), "
+            f"{self.cell_count} cells, {self.flip_flops} flip-flops"
+        )

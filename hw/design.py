@@ -1,0 +1,289 @@
+"""From what a user asks for to a unit's specification: formats chosen, tables fitted.
+
+The default formats are chosen so that rounding a coefficient costs at most 1/16 ulp of the
+output, and those inside the softmax by the error budget of docs/softmax.md.
+"""
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from nnlut_train import fit
+from nnlut_train.errors import UsageError
+from nnlut_train.fit import Problem
+from nnlut_train.formats import Format
+from nnlut_train.functions import FUNCTIONS, Function, lookup
+from nnlut_train.tables import DirectTable
+from sim.golden import DirectSpec, ExpSpec, PwlSpec, ReciprocalSpec, SoftmaxSpec, Spec, UnarySpec
+
+__all__ = ["ARCHS", "FOLDS", "OPS", "Request", "architectures", "design"]
+
+#: What `hw.build` knows by name; a user's ``package.module:callable`` is one more.
+OPS = ("softmax", *FUNCTIONS)
+ARCHS = ("auto", "pwl", "direct")
+FOLDS = ("auto", "none")
+
+#: Widest input of a direct table: 4096 codes. Above, a table of lines is smaller.
+DIRECT_BITS_MAX = 12
+#: Longest row.
+LENGTH_MAX = 4096
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for; the options of ``python -m hw.build``.
+
+    Parameters
+    ----------
+    op : str
+        One of `OPS`, or a user's ``package.module:callable``.
+    bits : int
+        Width of input and output: 4 to 16, for softmax 4 to 12.
+    fit : str
+        Method that learns the tables of lines: one of `nnlut_train.fit.METHODS`.
+    entries : int, optional
+        Segments of each table of lines. Default 16; inside a softmax, as many as its bound needs.
+    input_frac, output_frac : int, optional
+        Fraction bits. The defaults cover the function's domain and its range.
+    domain : tuple of float, optional
+        ``(lo, hi)`` of a user's function.
+    length : int
+        Softmax: elements of the longest row.
+    arch : str
+        One of `ARCHS`: how a table is built.
+    fold : str
+        One of `FOLDS`: range reduction where the function has one, or plain tables.
+    seed : int
+        Seed of the fit.
+
+    Raises
+    ------
+    UsageError
+        If an option is out of range, or does not go with another.
+    """
+
+    op: str
+    bits: int = 8
+    fit: str = "optimal"
+    entries: int | None = None
+    input_frac: int | None = None
+    output_frac: int | None = None
+    domain: tuple[float, float] | None = None
+    length: int = 128
+    arch: str = "auto"
+    fold: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.op != "softmax":
+            lookup(self.op, self.domain)
+        elif self.domain is not None:
+            raise UsageError("--domain goes with a unary function, not with softmax")
+        high = 12 if self.op == "softmax" else 16
+        _within("--bits", self.bits, 4, high, f" for {self.op}")
+        if self.entries is not None:
+            _within("--entries", self.entries, 1, min(256, 1 << self.bits))
+        _within("--length", self.length, 1, LENGTH_MAX)
+        _within("--seed", self.seed, 0, 2**32 - 1)
+        for name, frac in (("--input-frac", self.input_frac), ("--output-frac", self.output_frac)):
+            if frac is not None:
+                _within(name, frac, -16, 24)
+        for name, value, allowed in (
+            ("--fit", self.fit, tuple(fit.METHODS)),
+            ("--arch", self.arch, ARCHS),
+            ("--fold", self.fold, FOLDS),
+        ):
+            if value not in allowed:
+                raise UsageError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+        if self.arch == "direct" and self.bits > DIRECT_BITS_MAX:
+            raise UsageError(
+                f"--arch direct must have --bits of at most {DIRECT_BITS_MAX}, not {self.bits}"
+            )
+
+    @property
+    def name(self) -> str:
+        """Name of the build and of its Verilog module."""
+        return f"{re.sub(r'[^0-9A-Za-z_]', '_', self.op)}_int{self.bits}"
+
+    @property
+    def function(self) -> Function:
+        """The function of a unary op."""
+        return lookup(self.op, self.domain)
+
+
+def _within(name: str, value: int, low: int, high: int, context: str = "") -> None:
+    if not low <= value <= high:
+        raise UsageError(f"{name} must be {low} to {high}{context}, not {value}")
+
+
+def architectures(request: Request) -> tuple[str, ...]:
+    """Return the architectures that can build `request`, of which ``auto`` chooses."""
+    return ("pwl", "direct") if request.bits <= DIRECT_BITS_MAX else ("pwl",)
+
+
+def design(request: Request, arch: str, *, progress: bool = False) -> Spec:
+    """Return the specification of `request` in architecture `arch` ("pwl" or "direct").
+
+    Parameters
+    ----------
+    request : Request
+        What to build.
+    arch : str
+        One of `architectures`.
+    progress : bool
+        Show the progress of long fits on a terminal.
+    """
+    builder = _Builder(request, arch, progress)
+    return builder.softmax() if request.op == "softmax" else builder.unary()
+
+
+@dataclass(frozen=True)
+class _Builder:
+    request: Request
+    arch: str
+    progress: bool
+
+    def unary(self) -> UnarySpec:
+        request, function = self.request, self.request.function
+        inputs = function.input_format(request.bits, request.input_frac)
+        output = function.output_format(request.bits, inputs, request.output_frac)
+        entries = request.entries or 16
+        if self.arch == "pwl" and request.fold == "auto" and function.reduction is not None:
+            # The accuracy of the output's finest code, relative to the largest mantissa.
+            accuracy = output.bits + 2
+            if function.reduction == "base2":
+                return self._exp(inputs, output, 1, accuracy, entries)
+            return self._reciprocal(
+                inputs, output, accuracy, entries, inputs.bits, function.reduction == "mantissa4"
+            )
+        return self._table(function, inputs, output, entries, "mse")
+
+    def softmax(self) -> SoftmaxSpec:
+        request = self.request
+        frac = request.bits - 4 if request.input_frac is None else request.input_frac
+        inputs = Format(True, request.bits, frac)
+        distance = Format(False, request.bits, frac)
+        out_frac = request.bits if request.output_frac is None else request.output_frac
+        output = Format(False, request.bits, out_frac)
+        # docs/softmax.md: the sum of `length` rounded tails costs at most 1/8 ulp, ...
+        exp_frac = out_frac + math.ceil(math.log2(request.length)) + 2
+        # ... and the tables' relative errors, in all, less than 3/8 ulp.
+        accuracy = out_frac + 4
+        entries = request.entries or 1 << math.ceil(max(request.bits, out_frac) / 2)
+        exp_format = Format(False, exp_frac + 1, exp_frac)
+        if self.arch == "direct" or request.fold == "none":
+            function = Function("exp(-d)", "e^-d", lambda d: np.exp(-d), (0, 2.0**4),
+                                nn_range=(0, 256), nn_signs=(-1, 1))  # fmt: skip
+            exp = self._table(function, distance, exp_format, entries, "mse")
+        else:
+            exp = self._exp(distance, exp_format, -1, accuracy, entries)
+        total = Format(False, (exp_format.max * request.length).bit_length(), exp_frac)
+        inverse = Format(False, accuracy + 1, accuracy)
+        # The sum is at least the exponential of a distance of 0, which is 1 less the table's error.
+        shift_max = total.bits - exp_frac
+        reciprocal = self._reciprocal(total, inverse, accuracy, entries, shift_max, False)
+        return SoftmaxSpec(inputs, output, request.length, exp, reciprocal)
+
+    def _exp(
+        self, inputs: Format, output: Format, sign: int, accuracy: int, entries: int
+    ) -> ExpSpec:
+        """exp(sign x) by base 2; the mantissa has a relative error of about 2**-accuracy."""
+        factor_frac = accuracy + 2
+        bits = min(accuracy, inputs.frac + factor_frac)
+        fraction = Format(False, bits, bits)
+        # The bits dropped from the product are, on average, half a step.
+        half = 0.5 if inputs.frac + factor_frac > bits else 0.0
+        target = np.exp2((fraction.codes() + half) * fraction.scale)
+        table = self._lines(
+            "2^f", target, fraction, Format(False, accuracy + 1, accuracy), entries, "max",
+            lambda f: np.exp2(f + half * fraction.scale), nn_range=None,
+        )  # fmt: skip
+        factor = sign * round(math.log2(math.e) * 2**factor_frac)
+        return ExpSpec(inputs, output, table, factor, factor_frac)
+
+    def _reciprocal(
+        self, inputs: Format, output: Format, accuracy: int, entries: int, shift_max: int,
+        root: bool,
+    ) -> ReciprocalSpec:  # fmt: skip
+        """1/x or 1/sqrt(x) by normalisation; the mantissa has an error of about 2**-accuracy."""
+        width = inputs.bits + (root and (inputs.bits - inputs.frac) % 2)
+        seen = accuracy + 2 * root if self.arch == "pwl" else min(accuracy - 2, DIRECT_BITS_MAX)
+        bits = max(1, min(seen, width - (not root)))
+        mantissa = Format(False, bits, bits - 2 * root)
+        half = 0.5 if bits < width - (not root) else 0.0
+        offset, name = (0.0, "1/sqrt(m)") if root else (1.0, "1/m")
+
+        def reference(x: np.ndarray) -> np.ndarray:
+            m = np.maximum(x + half * mantissa.scale + offset, 1.0)
+            return 1.0 / np.sqrt(m) if root else 1.0 / m
+
+        codes = mantissa.real(mantissa.codes())
+        value = Format(False, accuracy + 2, accuracy + 1)
+        table = self._lines(
+            name, reference(codes), mantissa, value, entries, "max", reference,
+            weights=(codes >= 1.0).astype(float) if root else None,
+            nn_range=(1.0, 4.0) if root else None, nn_signs=(-1, 1),
+        )  # fmt: skip
+        return ReciprocalSpec(inputs, output, table, root, shift_max)
+
+    def _table(
+        self, function: Function, inputs: Format, output: Format, entries: int, objective: str
+    ) -> UnarySpec:
+        """All codes of `function`, by a direct table or by lines."""
+        target = function(inputs.real(inputs.codes()))
+        return self._lines(
+            function.name, target, inputs, output, entries, objective, function,
+            nn_range=function.nn_range, nn_signs=function.nn_signs,
+        )  # fmt: skip
+
+    def _lines(
+        self, name: str, target: np.ndarray, inputs: Format, output: Format, entries: int,
+        objective: str, reference: object, *, weights: np.ndarray | None = None,
+        nn_range: tuple[float, float] | None, nn_signs: tuple[int, int] = (0, 0),
+    ) -> UnarySpec:  # fmt: skip
+        if self.arch == "direct":
+            meta = {"function": name, "method": "direct"}
+            values = output.quantize(target).tolist()
+            return DirectSpec(DirectTable(inputs, output, tuple(values), meta))
+        entries = min(entries, len(target))
+        used = target if weights is None else target[weights > 0]
+        slope, intercept = _coefficient_formats(used, inputs, output, entries)
+        problem = Problem(
+            name, target, inputs, output, slope, intercept, entries, objective, weights,
+            reference, nn_range, nn_signs,
+        )  # fmt: skip
+        table = fit.fit(problem, self.request.fit, seed=self.request.seed, progress=self.progress)
+        return PwlSpec(table)
+
+
+def _coefficient_formats(
+    target: np.ndarray, inputs: Format, output: Format, entries: int
+) -> tuple[Format, Format]:
+    """Return formats for slope and intercept: their rounding costs at most 1/16 ulp each.
+
+    A slope's rounding error grows along its segment, which is as long as all codes over
+    `entries`; the ranges are those of the lines through neighbouring codes.
+    """
+    target = output.clip(target)
+    x = inputs.real(inputs.codes()[len(inputs.codes()) - len(target) :])
+    slopes = np.diff(target) / inputs.scale if len(target) > 1 else np.zeros(1)
+    intercepts = target[: len(slopes)] - slopes * x[: len(slopes)]
+    segment_bits = max(0, inputs.bits - math.floor(math.log2(entries)))
+    slope_frac = max(output.frac + 2 + segment_bits - inputs.frac, output.frac + 3 - inputs.frac)
+    return (
+        _format_for(slopes, slope_frac),
+        _format_for(np.append(intercepts, target), output.frac + 3),
+    )
+
+
+def _format_for(values: Iterable[float], frac: int) -> Format:
+    """Return the narrowest format with `frac` fraction bits that holds `values`."""
+    values = np.asarray(values)
+    codes = np.floor(values * 2.0**frac + 0.5)
+    low, high = int(codes.min()), int(codes.max())
+    signed = low < 0
+    bits = max(high.bit_length(), (-low - 1).bit_length() if signed else 0) + signed
+    return Format(signed, max(bits, 1), frac)

@@ -1,0 +1,46 @@
+"""`nnlut_train.formats` for Amaranth: the same rule for rounding and saturation."""
+
+from amaranth.hdl import Const, Mux, Shape, Value, signed, unsigned
+
+from nnlut_train.formats import Format
+
+__all__ = ["round_shift", "saturate", "shape_of"]
+
+
+def shape_of(form: Format) -> Shape:
+    """Return the Amaranth shape of a format's codes."""
+    return signed(form.bits) if form.signed else unsigned(form.bits)
+
+
+def round_shift(value: Value, shift: int | Value, shift_max: int | None = None) -> Value:
+    """Drop `shift` low bits of `value`, rounding half up.
+
+    Parameters
+    ----------
+    value : Value
+        Two's complement or unsigned.
+    shift : int or Value
+        Bits to drop; a Value must be unsigned and needs `shift_max`.
+    shift_max : int, optional
+        The largest value that `shift` takes.
+    """
+    if isinstance(shift, int):
+        # Without the bits below the half, which cannot carry into the result.
+        return value if shift == 0 else ((value >> (shift - 1)) + 1) >> 1
+    # Shifted with one bit to spare, so that the rounding bit stays in sight.
+    doubled = (value << 1) >> shift
+    return (doubled + 1) >> 1
+
+
+def saturate(value: Value, form: Format) -> Value:
+    """Limit `value` to the range of `form`; the result has the shape of `form`."""
+    shape = value.shape()
+    low = -(1 << (shape.width - 1)) if shape.signed else 0
+    high = (1 << (shape.width - shape.signed)) - 1
+    target = shape_of(form)
+    if high > form.max:
+        value = Mux(value > form.max, Const(form.max, target), value)
+    if low < form.min:
+        value = Mux(value < form.min, Const(form.min, target), value)
+    value = value[: form.bits]
+    return value.as_signed() if form.signed else value

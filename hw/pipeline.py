@@ -1,0 +1,59 @@
+"""Pipeline registers that cannot be forgotten: no delay is written by hand."""
+
+from amaranth.hdl import Module, Signal, Value
+
+__all__ = ["Pipe"]
+
+
+class Pipe:
+    """A pipeline under construction, whose registers all advance together.
+
+    `cut` ends a stage. A value that is needed again some stages later is brought there by
+    `align`, which inserts the registers.
+
+    Parameters
+    ----------
+    m : Module
+        Where the registers go (domain ``sync``).
+    advance : Value
+        High in the clocks in which the pipeline moves.
+    name : str
+        Prefix of the registers' names.
+    """
+
+    def __init__(self, m: Module, advance: Value, name: str = "") -> None:
+        self.m = m
+        self.advance = advance
+        self.name = name
+        #: Number of stages cut so far.
+        self.stage = 0
+        self._delayed: dict[tuple[int, int], tuple[Value, Signal]] = {}
+
+    def _register(self, name: str, value: Value, stage: int, *, reset: bool = False) -> Signal:
+        # Data needs no reset: what a reset leaves behind is never marked valid.
+        register = Signal(value.shape(), name=f"{self.name}s{stage}_{name}", reset_less=not reset)
+        with self.m.If(self.advance):
+            self.m.d.sync += register.eq(value)
+        return register
+
+    def cut(self, **values: Value) -> list[Signal]:
+        """End the stage: register `values`, in their order, under their names."""
+        self.stage += 1
+        return [self._register(name, value, self.stage) for name, value in values.items()]
+
+    def step(self) -> None:
+        """End the stage by a register that stands elsewhere and moves with `advance`."""
+        self.stage += 1
+
+    def align(self, value: Value, stage: int, name: str, *, reset: bool = False) -> Value:
+        """Return `value` of an earlier `stage`, delayed to the present one.
+
+        ``reset=True`` is for control bits, which must be 0 after a reset.
+        """
+        for at in range(stage + 1, self.stage + 1):
+            key = (id(value), at)
+            if key not in self._delayed:
+                # The value is kept with its register: an id is unique only while its object lives.
+                self._delayed[key] = value, self._register(name, value, at, reset=reset)
+            value = self._delayed[key][1]
+        return value

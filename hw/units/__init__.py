@@ -1,0 +1,26 @@
+"""The units: one file each. `unit_of` builds the hardware of a specification."""
+
+from nnlut_train.errors import UsageError
+from sim.golden import DirectSpec, ExpSpec, PwlSpec, ReciprocalSpec, SoftmaxSpec, Spec
+
+from .direct import Direct
+from .exp import Exp
+from .pwl import Pwl
+from .reciprocal import Reciprocal
+from .softmax import Softmax
+from .unary import EMITTERS, Unary
+
+__all__ = ["Direct", "Exp", "Pwl", "Reciprocal", "Softmax", "Unary", "unit_of"]
+
+_UNITS = {
+    DirectSpec: Direct, ExpSpec: Exp, PwlSpec: Pwl, ReciprocalSpec: Reciprocal,
+    SoftmaxSpec: Softmax,
+}  # fmt: skip
+EMITTERS.update({spec: unit.emit for spec, unit in _UNITS.items() if issubclass(unit, Unary)})
+
+
+def unit_of(spec: Spec) -> Unary | Softmax:
+    """Return the Amaranth component that `spec` describes."""
+    if type(spec) not in _UNITS:
+        raise UsageError(f"no unit builds a {type(spec).__name__}")
+    return _UNITS[type(spec)](spec)

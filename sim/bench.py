@@ -1,0 +1,236 @@
+"""The Amaranth testbench: every unit, one harness, held against its golden model."""
+
+import random
+import warnings
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from amaranth.hdl import ClockDomain, Module
+from amaranth.lib import wiring
+from amaranth.sim import Simulator, SimulatorContext
+
+from nnlut_train.errors import StepError
+from sim.golden import SoftmaxSpec, Spec
+
+from .stimuli import Row, Stimulus, stimuli
+
+__all__ = ["BenchReport", "Run", "run_bench"]
+
+#: Clocks without any progress after which a unit counts as hung.
+HANG = 1000
+
+
+@dataclass
+class Run:
+    """The record of one stimulus.
+
+    Parameters
+    ----------
+    name : str
+        The stimulus.
+    rows, beats, clocks : int
+        How many were checked, and how long it took.
+    first_accept, first_offer : int
+        Clocks at which the first beat was accepted and the first result offered.
+    """
+
+    name: str
+    rows: int = 0
+    beats: int = 0
+    clocks: int = 0
+    first_accept: int = -1
+    first_offer: int = -1
+
+
+@dataclass
+class BenchReport:
+    """What a bench measured; it ran without a mismatch.
+
+    Parameters
+    ----------
+    runs : list of Run
+        One a stimulus.
+    latency : dict of int to int
+        Row length -> measured clocks from the first accepted beat to the first offered result.
+    throughput : float
+        Results a clock over back-to-back rows of the maximum length, nothing stalling.
+    """
+
+    runs: list[Run] = field(default_factory=list)
+    latency: dict[int, int] = field(default_factory=dict)
+    throughput: float = 0.0
+
+    @property
+    def beats(self) -> int:
+        """Results that were compared, all equal."""
+        return sum(run.beats for run in self.runs)
+
+
+def expected(spec: Spec, rows: Sequence[Row]) -> list[tuple[int, bool]]:
+    """Return the results that `rows` must give: ``(code, last)`` a beat, by the golden model."""
+    results: list[tuple[int, bool]] = []
+    for row in rows:
+        # A row beyond the unit's length is cut there, as the unit documents.
+        size = spec.length if isinstance(spec, SoftmaxSpec) else len(row)
+        for start in range(0, len(row), size):
+            codes = spec.compute(row[start : start + size]).tolist()
+            results += [(code, position == len(codes) - 1) for position, code in enumerate(codes)]
+    return results
+
+
+class _Bench:
+    """Drives one unit clock by clock, both sides in one loop, and keeps the record."""
+
+    def __init__(self, spec: Spec, unit: wiring.Component, domain: ClockDomain, seed: int) -> None:
+        self.spec, self.unit, self.domain = spec, unit, domain
+        self.random = random.Random(seed)
+        self.report = BenchReport()
+
+    async def reset(self, ctx: SimulatorContext) -> None:
+        ctx.set(self.unit.i.valid, 0)
+        ctx.set(self.unit.o.ready, 0)
+        ctx.set(self.domain.rst, 1)
+        await ctx.tick()
+        ctx.set(self.domain.rst, 0)
+
+    async def run(self, ctx: SimulatorContext, stimulus: Stimulus) -> Run:
+        """Run one stimulus on a freshly reset unit; raise StepError at the first fault."""
+        unit, draw, name = self.unit, self.random.random, stimulus.name
+        inputs = [(int(code), at == len(row) - 1) for row in stimulus.rows
+                  for at, code in enumerate(row)]  # fmt: skip
+        wanted = expected(self.spec, stimulus.rows)
+        run = Run(name, len(stimulus.rows))
+        accepted, pending, stalled = 0, False, None
+        patient, reset_after, quiet = stimulus.patient, stimulus.reset_after, 0
+        await self.reset(ctx)
+        while run.beats < len(wanted):
+            if not pending and accepted < len(inputs) and draw() >= stimulus.source_stall:
+                data, last = inputs[accepted]
+                ctx.set(unit.i.payload, {"data": data, "last": last})
+                pending = True
+            ready = not patient and draw() >= stimulus.sink_stall
+            ctx.set(unit.i.valid, pending)
+            ctx.set(unit.o.ready, ready)
+            _, _, taken, valid, payload = await ctx.tick().sample(
+                unit.i.ready, unit.o.valid, unit.o.payload
+            )
+            result = (payload.data, bool(payload.last))
+            if stalled is not None and (not valid or result != stalled):
+                raise StepError(f"{name}: a stalled beat changed at clock {run.clocks}")
+            stalled = result if valid and not ready else None
+            if valid and run.first_offer < 0:
+                run.first_offer = run.clocks
+            quiet = 0 if (valid and (ready or patient)) or (pending and taken) else quiet + 1
+            if valid:
+                patient = False
+            if valid and ready:
+                if result != wanted[run.beats]:
+                    raise StepError(
+                        f"{name}: result {run.beats} must be {wanted[run.beats]}, not {result} "
+                        "(code, last)"
+                    )
+                run.beats += 1
+            if pending and taken:
+                if run.first_accept < 0:
+                    run.first_accept = run.clocks
+                accepted, pending = accepted + 1, False
+                if accepted == reset_after:
+                    # Whatever is inside must be gone: all rows start over.
+                    await self.reset(ctx)
+                    accepted, run.beats, reset_after, stalled = 0, 0, 0, None
+            elif pending and stimulus.steady:
+                raise StepError(f"{name}: the input had to wait at clock {run.clocks}")
+            run.clocks += 1
+            if quiet > HANG + 4 * getattr(self.spec, "length", 0):
+                raise StepError(
+                    f"{name}: no progress after {accepted} of {len(inputs)} beats in and "
+                    f"{run.beats} of {len(wanted)} out"
+                )
+        await self._nothing_more(ctx, name)
+        return run
+
+    async def _nothing_more(self, ctx: SimulatorContext, name: str) -> None:
+        """Check that no beat is left over."""
+        ctx.set(self.unit.i.valid, 0)
+        ctx.set(self.unit.o.ready, 1)
+        for _ in range(8):
+            _, _, valid = await ctx.tick().sample(self.unit.o.valid)
+            if valid:
+                raise StepError(f"{name}: the unit offers a beat more than it was given")
+
+    async def measure(self, ctx: SimulatorContext) -> None:
+        """Measure latency and throughput and hold them against what the spec states."""
+        longest = getattr(self.spec, "length", 3)
+        codes = self.spec.input.codes()
+        for length in sorted({1, (longest + 1) // 2, longest}):
+            run = await self.run(ctx, Stimulus(f"row of {length}", [np.resize(codes, length)]))
+            measured, stated = run.first_offer - run.first_accept, self.spec.latency_of(length)
+            if measured != stated:
+                raise StepError(
+                    f"the latency of a row of {length} must be {stated} clocks, as the spec "
+                    f"states, not {measured}"
+                )
+            self.report.latency[length] = measured
+
+    async def all(self, ctx: SimulatorContext, runs: Sequence[Stimulus]) -> None:
+        await self.measure(ctx)
+        for stimulus in runs:
+            run = await self.run(ctx, stimulus)
+            self.report.runs.append(run)
+            if stimulus.steady and self.report.throughput in (0.0, 1.0):
+                self.report.throughput = run.beats / (run.clocks - run.first_offer)
+                if self.report.throughput != 1.0:
+                    raise StepError(
+                        f"{run.name}: {run.beats} results must take as many clocks, not "
+                        f"{run.clocks - run.first_offer}"
+                    )
+
+
+def run_bench(
+    spec: Spec, unit: wiring.Component, runs: Sequence[Stimulus] | None = None, *,
+    seed: int = 0, vcd: Path | None = None,
+) -> BenchReport:  # fmt: skip
+    """Simulate `unit` under all standard stimuli and compare it with the golden model of `spec`.
+
+    Parameters
+    ----------
+    spec : Spec
+        What the unit must do.
+    unit : Component
+        The hardware, with streams ``i`` and ``o``.
+    runs : sequence of Stimulus, optional
+        Other stimuli than `sim.stimuli.stimuli` gives.
+    seed : int
+        Seed of rows and stalls.
+    vcd : Path, optional
+        Write the waveform there.
+
+    Returns
+    -------
+    BenchReport
+        The measured latency and throughput, equal to the stated ones.
+
+    Raises
+    ------
+    StepError
+        At the first mismatch, lost or surplus beat, broken stream rule, hang, or latency or
+        throughput other than stated.
+    """
+    m = Module()
+    m.domains.sync = domain = ClockDomain()
+    m.submodules.unit = unit
+    simulator = Simulator(m)
+    simulator.add_clock(1e-8)
+    bench = _Bench(spec, unit, domain, seed)
+
+    async def testbench(ctx: SimulatorContext) -> None:
+        await bench.all(ctx, stimuli(spec, seed) if runs is None else runs)
+
+    simulator.add_testbench(testbench)
+    with simulator.write_vcd(str(vcd)) if vcd else nullcontext(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        simulator.run()
+    return bench.report

@@ -1,0 +1,101 @@
+"""Exponential by range reduction to base 2."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nnlut_train.errors import UsageError
+from nnlut_train.formats import Format, round_shift
+
+from .spec import UnarySpec
+
+__all__ = ["ExpSpec"]
+
+
+@dataclass(frozen=True)
+class ExpSpec(UnarySpec):
+    """``exp(x) = 2**(x log2 e) = 2**i * 2**f``: a table of 2**f on [0, 1), and a shift by i.
+
+    The table's error is relative to the result, so small results are as accurate as large ones;
+    a table of exp itself has the same absolute error everywhere, which a softmax sums up.
+
+    Parameters
+    ----------
+    input : Format
+        Format of the argument.
+    output : Format
+        Format of the result; saturates.
+    fraction : UnarySpec
+        Table of 2**f; its input has only fraction bits and is unsigned, its output is unsigned.
+    factor : int
+        log2(e) as an integer, negated if the unit is to compute exp(-x).
+    factor_frac : int
+        Fraction bits of `factor`.
+    """
+
+    kind = "exp"
+
+    input: Format
+    output: Format
+    fraction: UnarySpec
+    factor: int
+    factor_frac: int
+
+    def __post_init__(self) -> None:
+        form = self.fraction.input
+        if form.signed or form.bits != form.frac or self.fraction.output.signed:
+            raise UsageError(f"spec: exp.fraction must map u*.* with no integer bits, not {form}")
+        if self.drop < 0:
+            raise UsageError(
+                f"spec: exp.fraction must have at most {self.input.frac + self.factor_frac} "
+                f"fraction bits, not {form.frac}"
+            )
+
+    @property
+    def drop(self) -> int:
+        """Low bits of the product x * factor that the table does not see."""
+        return self.input.frac + self.factor_frac - self.fraction.input.frac
+
+    @property
+    def integer_bits(self) -> int:
+        """Integer bits of the output without its sign: a result of 2**integer_bits saturates."""
+        return self.output.bits - self.output.signed - self.output.frac
+
+    @property
+    def left(self) -> int:
+        """Constant left shift of the mantissa, so that the variable shift only goes right."""
+        return max(self._offset, 0)
+
+    @property
+    def _offset(self) -> int:
+        return self.output.frac - self.fraction.output.frac + self.integer_bits
+
+    def right_of(self, exponent: Any) -> Any:
+        """Return the right shift that scales the mantissa by 2**exponent, before its limit.
+
+        At least 1 for an `exponent` below `integer_bits`; an array, or a value of the hardware.
+        """
+        return self.left - self._offset + self.integer_bits - exponent
+
+    @property
+    def right_max(self) -> int:
+        """Largest right shift that can leave a non-zero result; larger ones are limited to it."""
+        return self.left + self.fraction.output.bits + 1
+
+    @property
+    def latency(self) -> int:
+        """Two clocks (multiply by log2 e; shift, round, saturate) and the table's."""
+        return 2 + self.fraction.latency
+
+    def compute(self, codes: np.ndarray) -> np.ndarray:
+        """Return ``saturate(round_shift(table(f) << left, right))``."""
+        power = (np.asarray(codes, dtype=np.int64) * self.factor) >> self.drop
+        bits = self.fraction.input.bits
+        exponent = power >> bits
+        mantissa = self.fraction.compute(power & ((1 << bits) - 1))
+        right = np.minimum(self.right_of(exponent), self.right_max)
+        result = round_shift(mantissa << self.left, np.maximum(right, 0))
+        # 2**integer_bits and above: the shift would have to go left.
+        return np.where(exponent >= self.integer_bits, self.output.max,
+                        self.output.saturate(result))  # fmt: skip
