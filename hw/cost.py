@@ -4,6 +4,7 @@ A number means something only with its target, its policy for block RAMs and its
 so a `Cost` carries them.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 
@@ -111,3 +112,45 @@ class AsicCost(Cost):
             f"{self.sequential_area:.2f}, combinational {self.combinational_area:.2f}), "
             f"{self.cell_count} cells, {self.flip_flops} flip-flops"
         )
+
+
+_FPGA_COLUMNS = ("luts", "flip_flops", "bram", "lutram", "dsp", "carry", "wide_muxes")
+_GATE_COLUMNS = (
+    "area",
+    "unit",
+    "sequential_area",
+    "combinational_area",
+    "cell_count",
+    "flip_flops",
+)
+
+
+def table(costs: Sequence[Cost]) -> str:
+    """Lay costs out for people: gates first, then FPGAs, one row each."""
+    parts = []
+    for kind, columns in ((AsicCost, _GATE_COLUMNS), (FpgaCost, _FPGA_COLUMNS)):
+        rows = [
+            (cost.target, *(_text(getattr(cost, column)) for column in columns))
+            for cost in costs
+            if isinstance(cost, kind)
+        ]
+        if rows:
+            rows.insert(0, ("target", *columns))
+            widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+            parts.append(
+                "\n".join(
+                    "  ".join(
+                        [row[0].ljust(widths[0])]
+                        + [
+                            cell.rjust(width)
+                            for cell, width in zip(row[1:], widths[1:], strict=True)
+                        ]
+                    )
+                    for row in rows
+                )
+            )
+    return "\n\n".join(parts)
+
+
+def _text(value: float | str) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,152 @@
+"""How far a unit is from float64: the error in ulp of the output, measured on its golden model.
+
+The reference is the exact function of the dequantised input, limited to the output's range; 1 ulp
+is one step of the output code. A correctly rounded result is within 0.5 ulp.
+"""
+
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from nnlut_train.functions import Function
+from sim.golden import SoftmaxSpec, UnarySpec
+
+from .stimuli import Row, corner_rows, random_rows
+
+__all__ = [
+    "SoftmaxAccuracy", "UnaryAccuracy", "protocol_rows", "softmax_accuracy", "softmax_reference",
+    "unary_accuracy",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class UnaryAccuracy:
+    """Errors over every input code.
+
+    Parameters
+    ----------
+    max_ulp, rms_ulp : float
+        Largest and root-mean-square error.
+    worst_code : int
+        Input code of the largest error.
+    codes : int
+        Input codes measured: all.
+    clipped : int
+        Input codes whose exact result the output format cannot hold; they count as its limit.
+    """
+
+    max_ulp: float
+    rms_ulp: float
+    worst_code: int
+    codes: int
+    clipped: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as JSON-ready data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class SoftmaxAccuracy:
+    """Errors over random and corner rows.
+
+    Parameters
+    ----------
+    max_ulp, rms_ulp : float
+        Largest and root-mean-square error of a probability.
+    mse : float
+        Mean squared error of a probability, as a real number.
+    rows, elements : int
+        How many were measured.
+    flips : int
+        Rows in which the largest logit did not get the largest probability.
+    sum_min, sum_max : float
+        Smallest and largest sum of a row's probabilities, as a real number.
+    sum_excess_ulp : float
+        Largest amount by which a row's sum exceeds 1 plus half an ulp an element, in ulp:
+        what the rounding of the elements cannot explain.
+    """
+
+    max_ulp: float
+    rms_ulp: float
+    mse: float
+    rows: int
+    elements: int
+    flips: int
+    sum_min: float
+    sum_max: float
+    sum_excess_ulp: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as JSON-ready data."""
+        return asdict(self)
+
+
+def unary_accuracy(spec: UnarySpec, function: Function) -> UnaryAccuracy:
+    """Measure a unary unit at every input code."""
+    codes = spec.input.codes()
+    exact = function(spec.input.real(codes))
+    wanted = spec.output.clip(exact)
+    error = np.abs(spec.output.real(spec.compute(codes)) - wanted) / spec.output.scale
+    worst = int(error.argmax())
+    return UnaryAccuracy(
+        float(error[worst]), float(np.sqrt(np.mean(error**2))), int(codes[worst]), len(codes),
+        int((exact != wanted).sum()),
+    )  # fmt: skip
+
+
+def softmax_reference(spec: SoftmaxSpec, codes: np.ndarray) -> np.ndarray:
+    """Return the float64 softmax of rows of codes (..., n), limited to the largest output."""
+    x = spec.input.real(codes)
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return spec.output.clip(e / e.sum(axis=-1, keepdims=True))
+
+
+def protocol_rows(spec: SoftmaxSpec, length: int, count: int = 256) -> list[Row]:
+    """Return `count` rows of logits from N(0, 2), seed 0: the protocol of docs/softmax.md."""
+    logits = np.random.default_rng(0).normal(0.0, 2.0, (count, length))
+    return list(spec.input.quantize(logits))
+
+
+def softmax_accuracy(
+    spec: SoftmaxSpec, rows: list[Row] | None = None, *, count: int = 20_000, seed: int = 0
+) -> SoftmaxAccuracy:
+    """Measure a softmax.
+
+    Parameters
+    ----------
+    spec : SoftmaxSpec
+        The unit.
+    rows : list of int64 array, optional
+        The rows; by default `count` random rows of all lengths and spreads, and the corner rows.
+    count, seed : int
+        Number and seed of the random rows.
+    """
+    if rows is None:
+        rows = list(random_rows(spec, count, np.random.default_rng(seed)))
+        rows += corner_rows(spec)
+    by_length: dict[int, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_length[len(row)].append(row)
+    ulp, peak, squares, elements, flips = spec.output.scale, 0.0, 0.0, 0, 0
+    sums: list[float] = []
+    excess = -np.inf
+    for length, group in by_length.items():
+        codes = np.stack(group)
+        result = spec.compute(codes)
+        error = np.abs(spec.output.real(result) - softmax_reference(spec, codes)) / ulp
+        peak = max(peak, float(error.max()))
+        squares += float((error**2).sum())
+        elements += codes.size
+        top = np.take_along_axis(result, codes.argmax(axis=1)[:, None], axis=1)[:, 0]
+        flips += int((top < result.max(axis=1)).sum())
+        total = result.sum(axis=1)
+        sums += [float(total.min()) * ulp, float(total.max()) * ulp]
+        excess = max(excess, float(total.max()) - 1.0 / ulp - length / 2)
+    mean_square = squares / elements
+    return SoftmaxAccuracy(
+        peak, float(np.sqrt(mean_square)), mean_square * ulp**2, len(rows), elements, flips,
+        min(sums), max(sums), excess,
+    )  # fmt: skip
