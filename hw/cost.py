@@ -4,12 +4,13 @@ A number means something only with its target, its policy for block RAMs and its
 so a `Cost` carries them.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True)
-class Cost:
+class Cost(ABC):
     """What is common to the costs of all targets.
 
     Parameters
@@ -39,9 +40,9 @@ class Cost:
         """Give all fields under their names, of types that `json` takes."""
         return asdict(self)
 
+    @abstractmethod
     def summary(self) -> str:
         """Say the cost in one line."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from nnlut_train.errors import UsageError
 from nnlut_train.fit import Problem
 from nnlut_train.formats import Format
 from nnlut_train.functions import FUNCTIONS, Function, lookup
-from nnlut_train.tables import DirectTable
+from nnlut_train.tables import DirectTable, PwlTable, load
 from sim.golden import DirectSpec, ExpSpec, PwlSpec, ReciprocalSpec, SoftmaxSpec, Spec, UnarySpec
 
 __all__ = ["ARCHS", "FOLDS", "OPS", "Request", "architectures", "design"]
@@ -58,6 +59,8 @@ class Request:
         One of `FOLDS`: range reduction where the function has one, or plain tables.
     seed : int
         Seed of the fit.
+    table : Path, optional
+        Table file of a unary op, in place of a fit.
 
     Raises
     ------
@@ -76,6 +79,7 @@ class Request:
     arch: str = "auto"
     fold: str = "auto"
     seed: int = 0
+    table: Path | None = None
 
     def __post_init__(self) -> None:
         if self.op != "softmax":
@@ -103,6 +107,31 @@ class Request:
                 f"--arch direct must have --bits of at most {DIRECT_BITS_MAX}, not {self.bits}"
             )
 
+        if self.table is not None and self.op == "softmax":
+            raise UsageError("--table goes with a unary function, not with softmax")
+        if self.table is not None:
+            table = self.loaded_table
+            if table.input.bits != self.bits:
+                raise UsageError(
+                    f"--bits must be the table's {table.input.bits}, not {self.bits}: {self.table}"
+                )
+            if self.arch not in ("auto", table.kind):
+                raise UsageError(
+                    f"--arch must be the table's, {table.kind}, not {self.arch}: {self.table}"
+                )
+
+    @property
+    def loaded_table(self) -> DirectTable | PwlTable:
+        """The content of `table`."""
+        assert self.table is not None
+        return load(self.table)
+
+    @property
+    def plain(self) -> bool:
+        """Whether lines are to stand where a range reduction could: the papers' plain tables."""
+        reducible = self.op == "softmax" or self.function.reduction is not None
+        return self.fold == "none" and reducible
+
     @property
     def name(self) -> str:
         """Name of the build and of its Verilog module."""
@@ -121,6 +150,8 @@ def _within(name: str, value: int, low: int, high: int, context: str = "") -> No
 
 def architectures(request: Request) -> tuple[str, ...]:
     """Return the architectures that can build `request`, of which ``auto`` chooses."""
+    if request.table is not None:
+        return (request.loaded_table.kind,)
     return ("pwl", "direct") if request.bits <= DIRECT_BITS_MAX else ("pwl",)
 
 
@@ -148,6 +179,9 @@ class _Builder:
 
     def unary(self) -> UnarySpec:
         request, function = self.request, self.request.function
+        if request.table is not None:
+            table = request.loaded_table
+            return PwlSpec(table) if isinstance(table, PwlTable) else DirectSpec(table)
         inputs = function.input_format(request.bits, request.input_frac)
         output = function.output_format(request.bits, inputs, request.output_frac)
         entries = request.entries or 16
@@ -170,8 +204,8 @@ class _Builder:
         output = Format(False, request.bits, out_frac)
         # docs/softmax.md: the sum of `length` rounded tails costs at most 1/8 ulp, ...
         exp_frac = out_frac + math.ceil(math.log2(request.length)) + 2
-        # ... and the tables' relative errors, in all, less than 3/8 ulp.
-        accuracy = out_frac + 4
+        # ... and the relative errors of the tables, in all, less than 3/8 ulp.
+        accuracy = out_frac + 3
         entries = request.entries or 1 << math.ceil(max(request.bits, out_frac) / 2)
         exp_format = Format(False, exp_frac + 1, exp_frac)
         if self.arch == "direct" or request.fold == "none":

@@ -31,6 +31,7 @@ from . import cells as fpga_cells
 from . import cli, yosys
 from . import liberty as liberty_files
 from .cost import AsicCost, Cost, FpgaCost, table
+from .manifest import load_build
 
 TARGETS = ("generic", *fpga_cells.FAMILIES)
 BRAM_POLICIES = ("auto", "off")
@@ -166,7 +167,7 @@ read_verilog design.v
 hierarchy -check -top {top}
 proc
 setattr -unset init w:*
-synth -flatten -top {top}
+synth -flatten -noabc -top {top}
 setattr -unset init w:*
 dfflibmap {storing}
 abc {every}
@@ -241,53 +242,6 @@ def _cells(design: Mapping[str, Any], top: str, target: str) -> dict[str, int]:
     return {cell: cells[cell] for cell in sorted(cells) if cell != "$scopeinfo"}
 
 
-def load_build(folder: Path) -> tuple[str, str]:
-    """Read a design that `hw.build` wrote.
-
-    Parameters
-    ----------
-    folder : Path
-        Holds one manifest, ``NAME.json``, whose "name" is NAME, the top module, and whose
-        "verilog" is the name of a file beside it. Other JSON files may lie there too.
-
-    Returns
-    -------
-    name, verilog : str
-        The top module and the text of the design.
-
-    Raises
-    ------
-    UsageError
-        The folder is not such a one.
-    """
-
-    def wrong(why: str) -> UsageError:
-        return UsageError(f"BUILD_DIR must be a folder made by hw.build; {why}")
-
-    if not folder.is_dir():
-        raise wrong(f"{folder} is no folder")
-    found: dict[str, Path] = {}
-    for path in sorted(folder.glob("*.json")):
-        try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise wrong(f"{path} cannot be read as JSON: {error}") from error
-        if isinstance(manifest, dict) and manifest.get("name") == path.stem:
-            verilog = manifest.get("verilog")
-            if not isinstance(verilog, str) or Path(verilog).name != verilog:
-                raise wrong(f'"verilog" in {path} must be a file name, not {verilog!r}')
-            found[path.stem] = folder / verilog
-    if not found:
-        raise wrong(f"{folder} has no manifest")
-    if len(found) > 1:
-        raise wrong(f"{folder} has several manifests: {', '.join(found)}")
-    ((name, path),) = found.items()
-    try:
-        return name, path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise wrong(f"{path} cannot be read: {error}") from error
-
-
 def _main(argv: Sequence[str] | None) -> None:
     parser = cli.ArgumentParser(
         prog="python -m hw.synth", description="Area or FPGA resources of a design, by Yosys."
@@ -321,9 +275,14 @@ def _main(argv: Sequence[str] | None) -> None:
     options = parser.parse_args(argv)
     if options.json is not None and not options.json.absolute().parent.is_dir():
         raise UsageError(f"--json must name a file in a folder that exists, not {options.json}")
-    name, verilog = load_build(options.build)
+    build = load_build(options.build)
+    name = build.name
     costs = synthesize_all(
-        verilog, name, options.target or ["generic"], liberty=options.liberty, bram=options.bram
+        build.verilog.read_text(encoding="utf-8"),
+        name,
+        options.target or ["generic"],
+        liberty=options.liberty,
+        bram=options.bram,
     )
     print(f"{name}, {costs[0].yosys}, block RAM {options.bram}\n")
     print(table(costs))

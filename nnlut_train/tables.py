@@ -18,7 +18,7 @@ import numpy as np
 from .errors import UsageError
 from .formats import Format, round_shift
 
-__all__ = ["DirectTable", "PwlTable", "Table", "load", "save"]
+__all__ = ["DirectTable", "PwlTable", "Table", "dump", "from_json", "load", "save"]
 
 SCHEMA = 1
 
@@ -252,15 +252,22 @@ def load(path: Path | str) -> DirectTable | PwlTable:
         raise UsageError(f"{path}: {error}") from error
 
 
+def dump(data: Mapping[str, Any]) -> bytes:
+    """Return the text of a table file: what `Table.to_json` gives, a field a line."""
+    lines = (
+        f" {json.dumps(name)}: {json.dumps(data[name], sort_keys=True)}" for name in sorted(data)
+    )
+    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+
+
 def save(table: Table, path: Path | str) -> None:
     """Write a table file in one piece: a reader never sees half of it."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(table.to_json(), file, indent=1, sort_keys=True)
-            file.write("\n")
+        with os.fdopen(handle, "wb") as file:
+            file.write(dump(table.to_json()))
         os.replace(partial, path)
     except BaseException:
         os.unlink(partial)

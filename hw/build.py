@@ -1,0 +1,265 @@
+"""The main job: from a learned table to proven, synthesised Verilog.
+
+``python -m hw.build --op softmax --bits 8`` fits the tables, builds the unit, simulates it against
+its golden model, synthesises it, writes ``build/softmax_int8/`` and prints what it is and costs.
+"""
+
+import os
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import amaranth
+import numpy as np
+
+from nnlut_train.errors import StepError
+from sim.accuracy import SoftmaxAccuracy, UnaryAccuracy, softmax_accuracy, unary_accuracy
+from sim.bench import BenchReport, run_bench
+from sim.bound import softmax_bound
+from sim.golden import SoftmaxSpec, Spec, UnarySpec
+from sim.vectors import make_vectors
+
+from . import cli, options, report, yosys
+from . import liberty as liberty_files
+from .axi import data_bytes, ports
+from .cost import AsicCost, Cost
+from .design import Request, architectures, design
+from .manifest import check_folder, split_tables, write_folder
+from .synth import synthesize
+from .units import unit_of
+from .verilog import to_verilog
+
+__all__ = ["Candidate", "Result", "build", "main"]
+
+#: ``--arch auto`` takes the smallest candidate whose error is below this, in ulp of the output.
+ERROR_BOUND_ULP = 1.0
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One architecture of what was asked for.
+
+    Parameters
+    ----------
+    arch : str
+        ``pwl`` or ``direct``.
+    spec : Spec
+        The unit.
+    verilog : str
+        Its Verilog.
+    accuracy : UnaryAccuracy or SoftmaxAccuracy
+        Its measured error.
+    bound_ulp : float
+        Its proven largest error in ulp, over every input.
+    cost : AsicCost
+        Its area in gates.
+    """
+
+    arch: str
+    spec: Spec
+    verilog: str
+    accuracy: UnaryAccuracy | SoftmaxAccuracy
+    bound_ulp: float
+    cost: AsicCost
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a build made.
+
+    Parameters
+    ----------
+    request : Request
+        What was asked for.
+    chosen : Candidate
+        What was built.
+    others : list of Candidate
+        What the other architectures would have been.
+    bench : BenchReport
+        The simulation.
+    costs : list of Cost
+        One a target.
+    folder : Path
+        Where it was written.
+    files : list of str
+        What was written there.
+    seconds : float
+        How long it took.
+    """
+
+    request: Request
+    chosen: Candidate
+    others: list[Candidate]
+    bench: BenchReport
+    costs: list[Cost]
+    folder: Path
+    files: list[str]
+    seconds: float
+
+
+def _measure(request: Request, spec: Spec) -> tuple[UnaryAccuracy | SoftmaxAccuracy, float]:
+    if isinstance(spec, SoftmaxSpec):
+        return softmax_accuracy(spec), softmax_bound(spec)
+    assert isinstance(spec, UnarySpec)
+    accuracy = unary_accuracy(spec, request.function)
+    return accuracy, accuracy.max_ulp  # every code was measured
+
+
+def _choose(request: Request, candidates: Sequence[Candidate]) -> Candidate:
+    """Return the architecture that was asked for, or the smallest that is accurate enough."""
+    by_arch = {candidate.arch: candidate for candidate in candidates}
+    if request.arch != "auto":
+        return by_arch[request.arch]
+    if request.plain:
+        return by_arch["pwl"]
+    good = [c for c in candidates if c.bound_ulp < ERROR_BOUND_ULP]
+    if good:
+        return min(good, key=lambda c: c.cost.area)
+    return min(candidates, key=lambda c: c.bound_ulp)
+
+
+@contextmanager
+def _step(name: str) -> Iterator[None]:
+    """Name the step on a terminal while it runs, and in the message if it fails."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{name} ...", end="", file=sys.stderr, flush=True)
+    try:
+        yield
+    except StepError as error:
+        raise StepError(f"{name} failed: {error}") from error
+    finally:
+        if sys.stderr.isatty():
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def build(
+    request: Request, folder: Path | None = None, *, targets: Sequence[str] = ("generic",),
+    liberty: Sequence[Path] = (), bram: str = "auto", command: str = "",
+) -> Result:  # fmt: skip
+    """Build what `request` asks for into `folder`.
+
+    Parameters
+    ----------
+    request : Request
+        What to build.
+    folder : Path, optional
+        Where; ``build/<name>`` by default.
+    targets : sequence of str
+        For what to report the cost; see `hw.synth.TARGETS`.
+    liberty : sequence of Path
+        Cell libraries that replace the project's own in the target ``generic``.
+    bram : str
+        Block-RAM policy for FPGAs, ``auto`` or ``off``.
+    command : str
+        For the manifest: the command line that this is.
+
+    Raises
+    ------
+    UsageError
+        If an argument is wrong, or `folder` holds something else.
+    StepError
+        If a step fails; nothing is written then.
+    """
+    began = time.monotonic()
+    folder = Path("build") / request.name if folder is None else folder
+    check_folder(folder)
+    if liberty:
+        liberty_files.read_all(liberty)  # before the long work: a wrong file is told at once
+    tool = yosys.version()
+    description = report.description(request)
+    archs = architectures(request)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+
+        def submit(verilog: str, target: str, **more: Any) -> Future[Cost]:
+            return pool.submit(synthesize, verilog, request.name, target, **more)
+
+        with _step("fit the tables"):
+            specs = [design(request, arch, progress=True) for arch in archs]
+        with _step("export Verilog"):
+            texts = [to_verilog(spec, request.name, description) for spec in specs]
+        with _step("measure the accuracy, synthesise"):
+            gates = [submit(text, "generic", liberty=liberty) for text in texts]
+            measured = [_measure(request, spec) for spec in specs]
+            candidates = [
+                Candidate(arch, spec, text, *error, cost.result())
+                for arch, spec, text, error, cost in zip(
+                    archs, specs, texts, measured, gates, strict=True
+                )
+            ]
+        chosen = _choose(request, candidates)
+        fpga = {
+            target: submit(chosen.verilog, target, bram=bram)
+            for target in targets if target != "generic"
+        }  # fmt: skip
+        with _step("simulate"):
+            bench = run_bench(chosen.spec, unit_of(chosen.spec), seed=request.seed)
+            vectors = make_vectors(chosen.spec, request.seed)
+        with _step("synthesise"):
+            costs = [
+                chosen.cost if target == "generic" else fpga[target].result()
+                for target in dict.fromkeys(targets)
+            ]
+    spec_json, files = split_tables(chosen.spec)
+    files[f"{request.name}.v"] = chosen.verilog.encode()
+    widths = (8 * data_bytes(chosen.spec.input), 8 * data_bytes(chosen.spec.output))
+    files |= {f"vectors/{name}": data for name, data in vectors.files(widths).items()}
+    manifest = {
+        "description": description,
+        "command": command,
+        "verilog": f"{request.name}.v",
+        "architecture": chosen.arch,
+        "ports": [port.to_json() for port in ports(chosen.spec)],
+        "latency": report.latency(chosen.spec) | {"measured": bench.latency},
+        "throughput": {"elements_per_clock": bench.throughput},
+        "accuracy": chosen.accuracy.to_json() | {"bound_ulp": chosen.bound_ulp},
+        "simulation": [
+            {"run": run.name, "rows": run.rows, "beats": run.beats} for run in bench.runs
+        ],
+        "cost": [cost.to_json() for cost in costs],
+        "other_architectures": {
+            c.arch: {"cost": c.cost.to_json(), "max_ulp": c.accuracy.max_ulp,
+                     "bound_ulp": c.bound_ulp}
+            for c in candidates if c is not chosen
+        },
+        "spec": spec_json,
+        "vectors": {
+            "beats": len(vectors.input),
+            "input.hex": {"tdata": [0, widths[0] - 1], "tlast": widths[0]},
+            "output.hex": {"tdata": [0, widths[1] - 1], "tlast": widths[1]},
+        },
+        "tools": {"amaranth": amaranth.__version__, "numpy": np.__version__, "yosys": tool},
+    }  # fmt: skip
+    with _step("write"):
+        write_folder(folder, request.name, manifest, files)
+    others = [c for c in candidates if c is not chosen]
+    return Result(
+        request, chosen, others, bench, costs, folder, [f"{request.name}.json", *sorted(files)],
+        time.monotonic() - began,
+    )  # fmt: skip
+
+
+def _main(argv: Sequence[str] | None) -> None:
+    parser = options.build_parser()
+    arguments = parser.parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    result = build(
+        options.request(arguments), arguments.out, targets=arguments.target or options.TARGETS,
+        liberty=arguments.liberty, bram=arguments.bram,
+        command=shlex.join(["python", "-m", "hw.build", *words]),
+    )  # fmt: skip
+    print(report.summary(result))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    return cli.run_main("hw.build", _main, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

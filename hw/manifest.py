@@ -1,0 +1,205 @@
+"""The build folder: its manifest, how it is written in one piece, and how it is read back."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from nnlut_train import tables
+from nnlut_train.errors import UsageError
+from sim.golden import Spec, spec_from_json
+
+__all__ = ["Build", "check_folder", "load_build", "split_tables", "write_folder"]
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Build:
+    """A folder that `hw.build` wrote.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it is.
+    manifest : dict
+        Content of ``<name>.json``.
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Name of the build and of its Verilog module."""
+        return self.manifest["name"]
+
+    @property
+    def verilog(self) -> Path:
+        """The Verilog file."""
+        return self.folder / self.manifest["verilog"]
+
+    def spec(self) -> Spec:
+        """Return the specification, its tables read from their files.
+
+        Raises
+        ------
+        UsageError
+            If a table file cannot be read, was changed, or is not the one that was built.
+        """
+
+        def inline(value: Any) -> Any:
+            if not isinstance(value, dict):
+                return value
+            if value.keys() == {"file", "sha256"}:
+                table = tables.load(self.folder / value["file"])
+                if table.sha256 != value["sha256"]:
+                    raise UsageError(
+                        f"{self.folder / value['file']}: must be the table that was built "
+                        f"(sha256 {value['sha256']}), not {table.sha256}"
+                    )
+                return table.to_json()
+            return {key: inline(inner) for key, inner in value.items()}
+
+        return spec_from_json(inline(self.manifest.get("spec")))
+
+
+def split_tables(spec: Spec) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return the specification with references in place of its tables, and the table files."""
+    files: dict[str, bytes] = {}
+
+    def outline(value: Any, path: str) -> Any:
+        if not isinstance(value, dict):
+            return value
+        if "sha256" in value:
+            name = f"tables/{path or 'table'}.json"
+            files[name] = tables.dump(value)
+            return {"file": name, "sha256": value["sha256"]}
+        # The field that holds a table adds nothing to the path of its unit.
+        return {
+            key: outline(inner, path if key == "table" else f"{path}.{key}".lstrip("."))
+            for key, inner in value.items()
+        }
+
+    return outline(spec.describe(), ""), files
+
+
+def load_build(folder: Path) -> Build:
+    """Read the manifest of a build folder.
+
+    Raises
+    ------
+    UsageError
+        If `folder` is not one that `hw.build` wrote.
+    """
+
+    def wrong(why: str) -> UsageError:
+        return UsageError(f"BUILD_DIR must be a folder made by hw.build; {why}")
+
+    if not folder.is_dir():
+        raise wrong(f"{folder} is no folder")
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise wrong(f"{path} cannot be read as JSON: {error}") from error
+        if isinstance(manifest, dict) and manifest.get("name") == path.stem:
+            if manifest.get("schema") != SCHEMA:
+                raise wrong(f"the schema in {path} must be {SCHEMA}")
+            verilog = manifest.get("verilog")
+            if not isinstance(verilog, str) or not (folder / verilog).is_file():
+                raise wrong(f'"verilog" in {path} must be a file beside it, not {verilog!r}')
+            found.append(Build(folder, manifest))
+    if len(found) != 1:
+        names = ", ".join(build.name for build in found)
+        raise wrong(f"{folder} has {f'several manifests: {names}' if found else 'no manifest'}")
+    return found[0]
+
+
+def check_folder(folder: Path) -> None:
+    """Check that `folder` may be (over)written: it is new, empty, or an unchanged earlier build.
+
+    Raises
+    ------
+    UsageError
+        If it holds anything else; the message names it.
+    """
+
+    def wrong(why: str) -> UsageError:
+        return UsageError(
+            f"--out must be a new folder or an earlier build that nobody changed; {why}"
+        )
+
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise wrong(f"{folder} is a file")
+    present = {path.relative_to(folder).as_posix(): path
+               for path in sorted(folder.rglob("*")) if not path.is_dir()}  # fmt: skip
+    if not present:
+        return
+    try:
+        manifest = load_build(folder).manifest
+        listed = dict(manifest["files"])
+    except (UsageError, KeyError, TypeError, ValueError) as error:
+        raise wrong(f"{folder} holds something else: {min(present)}") from error
+    for name, path in present.items():
+        if name == f"{manifest['name']}.json":
+            continue
+        if name not in listed:
+            raise wrong(f"{folder} holds something else: {name}")
+        if hashlib.sha256(path.read_bytes()).hexdigest() != listed[name]:
+            raise wrong(f"{path} was changed since it was built")
+
+
+def write_folder(
+    folder: Path, name: str, manifest: Mapping[str, Any], files: Mapping[str, bytes]
+) -> None:
+    """Write a build folder: all of it, or nothing.
+
+    Parameters
+    ----------
+    folder : Path
+        Where; what `check_folder` allows is replaced.
+    name : str
+        Name of the build.
+    manifest : mapping
+        The manifest; the list of `files` with their SHA-256 is added.
+    files : mapping
+        Path in the folder to content.
+
+    Raises
+    ------
+    UsageError
+        If the folder cannot be written.
+    """
+    hashes = {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
+    full = {"schema": SCHEMA, "name": name, **manifest, "files": hashes}
+    content = {**files, f"{name}.json": (json.dumps(full, indent=1) + "\n").encode()}
+    folder = folder.absolute()
+    partial = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # Beside the target, so that moving it there is one step of the file system.
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        partial.chmod(0o755)
+        for path, data in content.items():
+            target = partial / PurePosixPath(path)
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes(data)
+        check_folder(folder)
+        if folder.exists():
+            shutil.rmtree(folder)
+        partial.rename(folder)
+    except OSError as error:
+        raise UsageError(
+            f"--out must be a folder that can be written, not {folder}: {error.strerror}"
+        ) from error
+    finally:
+        if partial is not None and partial.exists():
+            shutil.rmtree(partial)

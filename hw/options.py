@@ -1,0 +1,151 @@
+"""The options that say what to build: the same for `hw.build` and `sim.run`."""
+
+import argparse
+from pathlib import Path
+
+from nnlut_train import fit
+
+from .cli import ArgumentParser
+from .design import ARCHS, FOLDS, LENGTH_MAX, OPS, Request
+from .synth import BRAM_POLICIES
+from .synth import TARGETS as TARGETS
+
+__all__ = ["TARGETS", "add_request", "build_parser", "request"]
+
+
+def _domain(text: str) -> tuple[float, float]:
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be LO,HI, not {text!r}") from error
+    return low, high
+
+
+def add_request(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a `Request` to `parser`."""
+    group = parser.add_argument_group("what to build")
+    add = group.add_argument
+    add(
+        "--op",
+        required=True,
+        metavar="OP",
+        help=f"{', '.join(OPS)}, or your own function as package.module:callable",
+    )
+    add(
+        "--bits",
+        type=int,
+        default=8,
+        metavar="B",
+        help="width of input and output: 4 to 16, softmax 4 to 12. Default: %(default)s",
+    )
+    add(
+        "--domain",
+        type=_domain,
+        metavar="LO,HI",
+        help="where your own function is used (write --domain=-4,4)",
+    )
+    add(
+        "--input-frac",
+        type=int,
+        metavar="F",
+        help="fraction bits of the input. Default: the finest that covers the function's domain; "
+        "softmax: B - 4, so that logits reach from -8 to 8",
+    )
+    add(
+        "--output-frac",
+        type=int,
+        metavar="F",
+        help="fraction bits of the output. Default: the finest that holds the results",
+    )
+    add(
+        "--length",
+        type=int,
+        default=128,
+        metavar="N",
+        help=f"softmax: elements of the longest row, 1 to {LENGTH_MAX}. Default: %(default)s",
+    )
+    add(
+        "--arch",
+        choices=ARCHS,
+        default="auto",
+        help="how the tables are built: pwl (lines: comparator tree, multiply-add), direct (all "
+        "values), or auto, the smaller that stays below 1 ulp. Default: %(default)s",
+    )
+    add(
+        "--fit",
+        choices=tuple(fit.METHODS),
+        default="optimal",
+        help="how lines are learned: optimal (the provable optimum) or nn (NN-LUT's network; "
+        "needs torch). Default: %(default)s",
+    )
+    add(
+        "--entries",
+        type=int,
+        metavar="N",
+        help="segments of each table of lines. Default: 16; inside a softmax 2^(B/2)",
+    )
+    add(
+        "--fold",
+        choices=FOLDS,
+        default="auto",
+        help="auto: reduce the range of exp (to 2^f), reciprocal and rsqrt (to a mantissa) before "
+        "the lines; none: lines over the whole range, as the papers have them, which "
+        "implies --arch pwl where there is a choice. Default: %(default)s",
+    )
+    add(
+        "--table",
+        type=Path,
+        metavar="FILE",
+        help="build this table of a unary function instead of fitting one",
+    )
+    add("--seed", type=int, default=0, metavar="S",
+        help="seed of the fit and of the simulation. Default: %(default)s")  # fmt: skip
+
+
+def request(arguments: argparse.Namespace) -> Request:
+    """Return the request that parsed `arguments` make.
+
+    Raises
+    ------
+    UsageError
+        If an option is out of range, or does not go with another.
+    """
+    names = Request.__dataclass_fields__
+    return Request(**{name: getattr(arguments, name) for name in names})
+
+
+def build_parser() -> ArgumentParser:
+    """Return the parser of ``python -m hw.build``."""
+    parser = ArgumentParser(
+        prog="python -m hw.build",
+        description="Fit, build, simulate and synthesise a unit; write its Verilog, manifest, "
+        "tables and test vectors.",
+    )
+    add_request(parser)
+    group = parser.add_argument_group("what to report, and where to")
+    add = group.add_argument
+    add(
+        "--target",
+        nargs="+",
+        choices=TARGETS,
+        metavar="T",
+        help=f"for what to report the cost: {', '.join(TARGETS)}. Default: all",
+    )
+    add(
+        "--liberty",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="cell libraries (.lib, .lib.gz) for the target generic: area in um2 instead of gate "
+        "equivalents",
+    )
+    add(
+        "--bram",
+        choices=BRAM_POLICIES,
+        default="auto",
+        help="whether tables and buffers may go to block RAM on FPGAs. Default: %(default)s",
+    )
+    add("--out", type=Path, metavar="DIR",
+        help="folder to write. Default: build/OP_intB")  # fmt: skip
+    return parser

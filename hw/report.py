@@ -1,0 +1,139 @@
+"""What a build says of itself: the header of the Verilog, the latency, the printed summary."""
+
+from typing import TYPE_CHECKING, Any
+
+from nnlut_train.formats import Format
+from sim.accuracy import SoftmaxAccuracy
+from sim.golden import DirectSpec, ReciprocalSpec, SoftmaxSpec, Spec
+
+from .cost import table as cost_table
+from .design import Request
+
+if TYPE_CHECKING:
+    from .build import Candidate, Result
+
+__all__ = ["description", "latency", "summary"]
+
+
+def description(request: Request) -> str:
+    """Return one line that says what is built."""
+    if request.op == "softmax":
+        return f"INT{request.bits} softmax of rows of 1 to {request.length} elements"
+    formula = request.function.formula
+    named = request.op if formula == request.op else f"{request.op}, {formula}"
+    return f"INT{request.bits} {named}"
+
+
+def latency(spec: Spec) -> dict[str, Any]:
+    """Return the stated latency: clocks = per_element * length of the row + constant."""
+    one = spec.latency_of(1)
+    per_element = spec.latency_of(2) - one if isinstance(spec, SoftmaxSpec) else 0
+    return {"per_element": per_element, "constant": one - per_element}
+
+
+def _format(form: Format) -> str:
+    return f"{form} ({'signed' if form.signed else 'unsigned'}, 1 ulp = 2^{-form.frac})"
+
+
+def _tables(spec: Spec) -> list[str]:
+    lines = []
+    for name, table in spec.tables():
+        if table.kind == "direct":
+            shape = f"{len(table.values)} values of {table.output.bits} bits"
+        else:
+            fitted = f", fitted by {table.meta['method']}" if "method" in table.meta else ""
+            shape = (
+                f"{table.entries} segments, slope {table.slope}, intercept {table.intercept}"
+                f"{fitted}"
+            )
+        lines.append(f"{name}: {table.meta.get('function', '?')}, {shape}, "
+                     f"{table.storage_bits} bits")  # fmt: skip
+    return lines
+
+
+def _arch(candidate: "Candidate") -> str:
+    def reduces(spec: Spec) -> bool:
+        if isinstance(spec, SoftmaxSpec):
+            return reduces(spec.exp)
+        return spec.kind in ("exp", "reciprocal")
+
+    if isinstance(candidate.spec, ReciprocalSpec) or reduces(candidate.spec):
+        return f"{candidate.arch} after range reduction"
+    return candidate.arch
+
+
+def _accuracy(candidate: "Candidate") -> list[str]:
+    accuracy = candidate.accuracy
+    lines = [f"max {accuracy.max_ulp:.3f} ulp, RMS {accuracy.rms_ulp:.3f} ulp, against float64"]
+    if isinstance(accuracy, SoftmaxAccuracy):
+        lines[0] += f", over {accuracy.rows:,} rows ({accuracy.elements:,} elements)"
+        lines.append(f"proved for every row: max below {candidate.bound_ulp:.3f} ulp")
+        lines.append(
+            f"arg-max flips {accuracy.flips}, row sums {accuracy.sum_min:.4f} to "
+            f"{accuracy.sum_max:.4f}"
+        )
+    else:
+        lines[0] += f", over all {accuracy.codes:,} input codes"
+        if accuracy.clipped:
+            lines.append(
+                f"{accuracy.clipped:,} codes have results beyond the output format and saturate"
+            )
+    return lines
+
+
+def _latency(spec: Spec) -> str:
+    stated = latency(spec)
+    if not stated["per_element"]:
+        return f"{stated['constant']} clocks"
+    return f"{stated['per_element']} n + {stated['constant']} clocks for a row of n"
+
+
+def _others(result: "Result") -> list[str]:
+    lines = []
+    for other in result.others:
+        area, unit = other.cost.area, other.cost.unit
+        lines.append(
+            f"{_arch(other)}: {area:,.0f} {unit}, max {other.accuracy.max_ulp:.3f} ulp, "
+            f"latency {_latency(other.spec)}"
+        )
+    if not lines:
+        lines.append("none")
+        if isinstance(result.chosen.spec, DirectSpec) or result.request.table:
+            lines = ["none: the table was given"]
+        elif result.request.op != "softmax":
+            codes, bits = 1 << result.request.bits, result.chosen.spec.output.bits
+            lines = [f"none: a direct table would hold {codes:,} values of {bits} bits"]
+    return lines
+
+
+def summary(result: "Result") -> str:
+    """Return what a build prints."""
+    chosen, bench, request = result.chosen, result.bench, result.request
+    spec = chosen.spec
+    why = ""
+    if request.arch == "auto" and result.others and not request.plain:
+        good = chosen.bound_ulp < 1.0
+        why = " (auto: the smallest below 1 ulp)" if good else " (auto: the most accurate)"
+    measured = ", ".join(f"n = {n}: {clocks}" for n, clocks in bench.latency.items())
+    rows: list[tuple[str, list[str]]] = [
+        ("architecture", [f"{_arch(chosen)}{why}"]),
+        ("input", [_format(spec.input)]),
+        ("output", [_format(spec.output)]),
+        ("tables", _tables(spec)),
+        ("accuracy", _accuracy(chosen)),
+        ("simulation", [
+            f"{bench.beats:,} results equal to the golden model's, in {len(bench.runs)} runs:",
+            *(f"  {run.name} ({run.beats:,})" for run in bench.runs),
+        ]),
+        ("latency", [f"{_latency(spec)}; measured {measured}"]),
+        ("throughput", [f"{bench.throughput:g} elements a clock, measured without stalls"]),
+        ("cost", cost_table(result.costs).splitlines()),
+        ("other --arch", _others(result)),
+        ("written", [f"{result.folder}/", *(f"  {name}" for name in result.files)]),
+    ]  # fmt: skip
+    lines = [f"{request.name}: {description(request)}", ""]
+    for label, texts in rows:
+        for position, text in enumerate(texts):
+            lines.append(f"  {label if position == 0 else '':<13} {text}".rstrip())
+    lines += ["", f"  done in {result.seconds:.1f} s"]
+    return "\n".join(lines)
