@@ -135,6 +135,14 @@ def test_many_points_and_small_buffers_equal_a_plain_programme(case, entries, sm
     assert result[3] == pytest.approx(programme(costs, entries) / weights.sum(), rel=1e-9)
 
 
+def test_a_segment_may_cost_all_that_the_coarse_search_allows():
+    x = np.arange(100.0)
+    f = np.random.default_rng(0).normal(size=100)
+    fine = Format(True, 32, 28)
+    cost = optimal.search(x, f, None, fine, fine, 1, "mse")[3]
+    assert cost == pytest.approx(np.mean((f - np.polyval(np.polyfit(x, f, 1), x)) ** 2), rel=1e-9)
+
+
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_segments_begin_only_at_starts(objective):
     x = np.arange(8.0)
