@@ -46,7 +46,7 @@ class Request:
     fit : str
         Method that learns the tables of lines: one of `nnlut_train.fit.METHODS`.
     entries : int, optional
-        Segments of each table of lines. Default 16; inside a softmax, as many as its bound needs.
+        Segments of each table of lines; see `segments`.
     input_frac, output_frac : int, optional
         Fraction bits. The defaults cover the function's domain and its range.
     domain : tuple of float, optional
@@ -133,6 +133,15 @@ class Request:
         return self.fold == "none" and reducible
 
     @property
+    def segments(self) -> int:
+        """Segments of each table of lines: by default 16, the papers' number.
+
+        Twice as many for every 2 bits beyond 8: the error of lines falls with the square of their
+        number.
+        """
+        return self.entries or max(16, 1 << math.ceil(self.bits / 2))
+
+    @property
     def name(self) -> str:
         """Name of the build and of its Verilog module."""
         return f"{re.sub(r'[^0-9A-Za-z_]', '_', self.op)}_int{self.bits}"
@@ -149,7 +158,7 @@ def _within(name: str, value: int, low: int, high: int, context: str = "") -> No
 
 
 def architectures(request: Request) -> tuple[str, ...]:
-    """Return the architectures that can build `request`, of which ``auto`` chooses."""
+    """Return the architectures that could build `request`."""
     if request.table is not None:
         return (request.loaded_table.kind,)
     return ("pwl", "direct") if request.bits <= DIRECT_BITS_MAX else ("pwl",)
@@ -184,7 +193,7 @@ class _Builder:
             return PwlSpec(table) if isinstance(table, PwlTable) else DirectSpec(table)
         inputs = function.input_format(request.bits, request.input_frac)
         output = function.output_format(request.bits, inputs, request.output_frac)
-        entries = request.entries or 16
+        entries = request.segments
         if self.arch == "pwl" and request.fold == "auto" and function.reduction is not None:
             # The accuracy of the output's finest code, relative to the largest mantissa.
             accuracy = output.bits + 2
@@ -206,7 +215,7 @@ class _Builder:
         exp_frac = out_frac + math.ceil(math.log2(request.length)) + 2
         # ... and the relative errors of the tables, in all, less than 3/8 ulp.
         accuracy = out_frac + 3
-        entries = request.entries or 1 << math.ceil(max(request.bits, out_frac) / 2)
+        entries = request.segments
         exp_format = Format(False, exp_frac + 1, exp_frac)
         if self.arch == "direct" or request.fold == "none":
             function = Function("exp(-d)", "e^-d", lambda d: np.exp(-d), (0, 2.0**4),

@@ -21,13 +21,13 @@ def _domain(text: str) -> tuple[float, float]:
     return low, high
 
 
-def add_request(parser: argparse.ArgumentParser) -> None:
+def add_request(parser: argparse.ArgumentParser, *, op_required: bool = True) -> None:
     """Add the options of a `Request` to `parser`."""
     group = parser.add_argument_group("what to build")
     add = group.add_argument
     add(
         "--op",
-        required=True,
+        required=op_required,
         metavar="OP",
         help=f"{', '.join(OPS)}, or your own function as package.module:callable",
     )
@@ -82,7 +82,7 @@ def add_request(parser: argparse.ArgumentParser) -> None:
         "--entries",
         type=int,
         metavar="N",
-        help="segments of each table of lines. Default: 16; inside a softmax 2^(B/2)",
+        help="segments of each table of lines. Default: 16, and twice as many for every 2 bits beyond 8",
     )
     add(
         "--fold",

@@ -19,7 +19,7 @@ def table_errors(
     target : float64 array, shape (2**input.bits,)
         Real values at every input code, ascending; clipped to what the output can hold.
     weights : float64 array, same shape, optional
-        Weights of the codes in ``line_mse``.
+        Weights of the codes in ``line_mse``; a code of weight 0 does not count at all.
 
     Returns
     -------
@@ -32,12 +32,16 @@ def table_errors(
     codes = table.input.codes()
     target = table.output.clip(target)
     ulp = np.abs(table.output.real(table.lookup(codes)) - target) / table.output.scale
-    errors = {"max_ulp": float(ulp.max()), "rms_ulp": float(np.sqrt(np.mean(ulp**2)))}
+    used = np.ones(len(codes), dtype=bool) if weights is None else weights > 0
+    errors = {
+        "max_ulp": float(ulp[used].max()),
+        "rms_ulp": float(np.sqrt(np.mean(ulp[used] ** 2))),
+    }
     if isinstance(table, PwlTable):
         i = table.segment(codes)
         slope = table.slope.real(np.array(table.slopes))[i]
         intercept = table.intercept.real(np.array(table.intercepts))[i]
         line = np.abs(slope * table.input.real(codes) + intercept - target)
         errors["line_mse"] = float(np.average(line**2, weights=weights))
-        errors["line_max"] = float(line.max())
+        errors["line_max"] = float(line[used].max())
     return errors

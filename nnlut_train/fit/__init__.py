@@ -49,7 +49,8 @@ class Problem:
     objective : str
         One of `OBJECTIVES`. The error is measured before the output is rounded.
     weights : float64 array, shape (2**input.bits,), optional
-        Non-negative weight of each code in the ``mse`` objective; equal weights by default.
+        Non-negative weight of each code in the ``mse`` objective; equal weights by default. In
+        either objective a code of weight 0 does not count.
     reference : callable, optional
         The function of a real argument behind `target`; `nn` samples it. Without it `nn` takes
         straight lines between the codes.

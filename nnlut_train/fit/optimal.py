@@ -305,7 +305,9 @@ def search(
     cost : float
         Weighted mean squared error, or maximum error.
     """
-    weights = np.ones(x.size) if weights is None or not weights.any() else weights / weights.max()
+    if objective == "max" or weights is None or not weights.any():
+        weights = np.ones(x.size)
+    weights = weights / weights.max()
     starts = np.arange(x.size) if starts is None else starts
     if objective == "mse":  # what has no weight costs nothing in the segment to the left of it
         starts = starts[np.add.reduceat(weights, starts) > 0]
@@ -338,12 +340,13 @@ def solve(
         ``breakpoint_grid``: all breakpoints are multiples of it; ``optimal``: no better table has
         its breakpoints on this grid; ``cost``: (weighted) mean squared or maximum error.
     """
-    codes = problem.input.codes()
+    codes, target, weights = problem.input.codes(), problem.target, problem.weights
     grid = max(1, codes.size // MAX_STARTS) if problem.objective == "mse" else 1
+    if problem.objective == "max" and weights is not None:
+        codes, target = codes[weights > 0], target[weights > 0]
     first, slopes, intercepts, cost = search(
-        problem.input.real(codes), problem.target, problem.weights, problem.slope,
-        problem.intercept, problem.entries, problem.objective,
-        np.arange(0, codes.size, grid), progress,
+        problem.input.real(codes), target, weights, problem.slope, problem.intercept,
+        problem.entries, problem.objective, np.arange(0, codes.size, grid), progress,
     )  # fmt: skip
     notes = {"optimal": True, "breakpoint_grid": grid, "cost": cost}
     return codes[first[1:]], slopes, intercepts, notes

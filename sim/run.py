@@ -1,0 +1,102 @@
+"""Simulate a unit: ``python -m sim.run --op softmax --bits 8``.
+
+The Amaranth unit is held against its golden model; or, with ``--build DIR``, the Verilog that
+`hw.build` exported is held against its test vectors in Icarus Verilog.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hw import cli, options
+from hw.design import Request, architectures, design
+from hw.manifest import load_build
+from hw.report import description
+from hw.units import unit_of
+from nnlut_train.errors import UsageError
+
+from .bench import run_bench
+from .verilog import simulate_verilog
+
+__all__ = ["main"]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = cli.ArgumentParser(
+        prog="python -m sim.run",
+        description="Simulate a unit against its golden model under full rate, random stalls, "
+        "back-to-back rows, rows of length 1 and of the maximum, and reset in mid-row; measure "
+        "latency and throughput, and check them against what the specification states.",
+    )
+    options.add_request(parser, op_required=False)
+    group = parser.add_argument_group("how to simulate it")
+    group.add_argument(
+        "--vcd", type=Path, metavar="FILE",
+        help="write the waveform to FILE; with --arch auto, which simulates every architecture, "
+             "to one file each: FILE.vcd becomes FILE.pwl.vcd and FILE.direct.vcd",
+    )  # fmt: skip
+    group.add_argument(
+        "--build", type=Path, metavar="DIR",
+        help="simulate the Verilog of this build in Icarus Verilog, against its test vectors",
+    )  # fmt: skip
+    return parser
+
+
+def _main(argv: Sequence[str] | None) -> None:
+    arguments = _parser().parse_args(argv)
+    if (arguments.build is None) == (arguments.op is None):
+        raise UsageError("either --op or --build must be given, and not both")
+    if arguments.build is not None:
+        if arguments.vcd is not None:
+            raise UsageError("--vcd goes with --op, not with --build")
+        build = load_build(arguments.build)
+        beats = simulate_verilog(build, seed=arguments.seed)
+        print(f"{build.verilog}: {beats:,} results equal to the test vectors in Icarus Verilog,")
+        print("at full rate and with random stalls on both sides")
+        return
+    request = options.request(arguments)
+    archs = architectures(request)
+    if request.arch != "auto":
+        archs = (request.arch,)
+    elif request.plain:
+        archs = ("pwl",)
+    vcds = {arch: _vcd(arguments.vcd, arch if len(archs) > 1 else "") for arch in archs}
+    for arch in archs:
+        _simulate(request, arch, vcds[arch])
+
+
+def _vcd(path: Path | None, arch: str) -> Path | None:
+    """Return the waveform's file for `arch`; it must not exist yet."""
+    if path is None:
+        return None
+    path = path.with_suffix(f".{arch}{path.suffix}") if arch else path
+    if path.exists() or not path.absolute().parent.is_dir():
+        raise UsageError(f"--vcd must name a new file in a folder that exists, not {path}")
+    return path
+
+
+def _simulate(request: Request, arch: str, vcd: Path | None) -> None:
+    spec = design(request, arch, progress=True)
+    report = run_bench(spec, unit_of(spec), seed=request.seed, vcd=vcd)
+    print(f"{request.name}: {description(request)}, --arch {arch}\n")
+    width = max(len(run.name) for run in report.runs)
+    print(f"  {'run':<{width}} {'rows':>6} {'results':>8} {'clocks':>7}")
+    for run in report.runs:
+        print(f"  {run.name:<{width}} {run.rows:>6,} {run.beats:>8,} {run.clocks:>7,}")
+    print(f"\n  all {report.beats:,} results equal to the golden model's")
+    for length, clocks in report.latency.items():
+        print(f"  latency of a row of {length}: {clocks} clocks, as stated")
+    print(f"  throughput: {report.throughput:g} results a clock, as stated")
+    if vcd is not None:
+        print(f"  waveform: {vcd}")
+    print()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    return cli.run_main("sim.run", _main, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
