@@ -42,7 +42,7 @@ class Cost(ABC):
 
     @abstractmethod
     def summary(self) -> str:
-        """Say the cost in one line."""
+        """Say the cost in one line, without the design and the target."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,12 @@ class FpgaCost(Cost):
     bram_kinds: dict[str, int]
 
     def summary(self) -> str:
-        """Say the cost in one line."""
+        """Say the cost in one line, without the design and the target."""
         kinds = ", ".join(f"{count} {kind}" for kind, count in self.bram_kinds.items())
         return (
-            f"{self.design} on {self.target} (block RAM {self.bram_policy}): {self.luts} LUTs, "
-            f"{self.flip_flops} flip-flops, {self.bram} block RAMs{f' ({kinds})' if kinds else ''}"
-            f", {self.lutram} LUTs as memory, {self.dsp} DSPs"
+            f"{self.luts:,} LUTs, {self.flip_flops:,} flip-flops, "
+            f"{self.bram} block RAMs{f' ({kinds})' if kinds else ''}, "
+            f"{self.lutram} LUTs as memory, {self.dsp} DSPs (block RAM {self.bram_policy})"
         )
 
 
@@ -106,12 +106,10 @@ class AsicCost(Cost):
         return {**asdict(self), "libraries": list(self.libraries), "cell_count": self.cell_count}
 
     def summary(self) -> str:
-        """Say the cost in one line."""
-        names = ", ".join(library["name"] for library in self.libraries)
+        """Say the cost in one line, without the design and the target."""
         return (
-            f"{self.design} in {names}: {self.area:.2f} {self.unit} (sequential "
-            f"{self.sequential_area:.2f}, combinational {self.combinational_area:.2f}), "
-            f"{self.cell_count} cells, {self.flip_flops} flip-flops"
+            f"{self.area:,.1f} {self.unit}: logic {self.combinational_area:,.1f}, "
+            f"{self.flip_flops:,} flip-flops {self.sequential_area:,.1f}; memories are flip-flops"
         )
 
 

@@ -82,7 +82,8 @@ def add_request(parser: argparse.ArgumentParser, *, op_required: bool = True) ->
         "--entries",
         type=int,
         metavar="N",
-        help="segments of each table of lines. Default: 16, and twice as many for every 2 bits beyond 8",
+        help="segments of each table of lines. Default: 16, and twice as many for every 2 bits "
+        "beyond 8",
     )
     add(
         "--fold",

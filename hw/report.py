@@ -6,7 +6,6 @@ from nnlut_train.formats import Format
 from sim.accuracy import SoftmaxAccuracy
 from sim.golden import DirectSpec, ReciprocalSpec, SoftmaxSpec, Spec
 
-from .cost import table as cost_table
 from .design import Request
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def _accuracy(candidate: "Candidate") -> list[str]:
 def _latency(spec: Spec) -> str:
     stated = latency(spec)
     if not stated["per_element"]:
-        return f"{stated['constant']} clocks"
+        return f"{stated['constant']} clock{'s' if stated['constant'] > 1 else ''}"
     return f"{stated['per_element']} n + {stated['constant']} clocks for a row of n"
 
 
@@ -114,7 +113,9 @@ def summary(result: "Result") -> str:
     if request.arch == "auto" and result.others and not request.plain:
         good = chosen.bound_ulp < 1.0
         why = " (auto: the smallest below 1 ulp)" if good else " (auto: the most accurate)"
-    measured = ", ".join(f"n = {n}: {clocks}" for n, clocks in bench.latency.items())
+    measured = "measured"
+    if isinstance(spec, SoftmaxSpec):
+        measured += " " + ", ".join(f"{clocks} for n = {n}" for n, clocks in bench.latency.items())
     rows: list[tuple[str, list[str]]] = [
         ("architecture", [f"{_arch(chosen)}{why}"]),
         ("input", [_format(spec.input)]),
@@ -125,9 +126,9 @@ def summary(result: "Result") -> str:
             f"{bench.beats:,} results equal to the golden model's, in {len(bench.runs)} runs:",
             *(f"  {run.name} ({run.beats:,})" for run in bench.runs),
         ]),
-        ("latency", [f"{_latency(spec)}; measured {measured}"]),
-        ("throughput", [f"{bench.throughput:g} elements a clock, measured without stalls"]),
-        ("cost", cost_table(result.costs).splitlines()),
+        ("latency", [f"{_latency(spec)}; {measured}"]),
+        ("throughput", [f"{bench.throughput:g} element a clock, sustained; measured"]),
+        ("cost", [f"{cost.target:<8} {cost.summary()}" for cost in result.costs]),
         ("other --arch", _others(result)),
         ("written", [f"{result.folder}/", *(f"  {name}" for name in result.files)]),
     ]  # fmt: skip

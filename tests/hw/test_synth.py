@@ -208,7 +208,7 @@ def test_gzipped_library_of_the_user(tmp_path):
     (library,) = result.to_json()["libraries"]
     assert (library["file"], library["name"]) == ("mine.lib.gz", "generic")
     assert library["sha256"] == liberty.read(path).sha256
-    assert result.summary().startswith("top in generic: 5.67 um2 (sequential 5.67, comb")
+    assert result.summary().startswith("5.7 um2: logic 0.0, 1 flip-flops 5.7")
 
 
 @pytest.mark.parametrize(
