@@ -1,0 +1,51 @@
+# make softmax   set up .venv and run the main job: an INT8 softmax in build/softmax_int8/
+# make test      set up .venv with the test tools, lint, and pass the tests
+# make figures   draw the pictures of README and docs again
+# make bench     print the figures that README and docs quote
+# make clean     remove build/ and .venv/
+
+PYTHON ?= python3
+# The version whose results docs/ records; a machine without a GPU is served best by a CPU build,
+# e.g. make test TORCH=/path/to/torch-2.13.0+cpu.whl
+TORCH ?= torch==2.13.0
+BIN := .venv/bin
+
+.PHONY: softmax test lint figures bench clean
+.DELETE_ON_ERROR:
+
+softmax: .venv/main
+	$(BIN)/python -m hw.build --op softmax --bits 8
+
+test: .venv/dev lint
+	@tools/need iverilog iverilog
+	$(BIN)/python -m pytest -n auto
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+figures: .venv/dev
+	$(BIN)/python -m hw.build --op gelu --arch pwl --target generic
+	$(BIN)/python -m nnlut_train.plot build/gelu_int8/tables/table.json --out docs/img/gelu_int8.svg
+	$(BIN)/python -m nnlut_train.plot build/gelu_int8/tables/table.json --out docs/img/gelu_int8.png
+
+bench: .venv/dev
+	$(BIN)/python bench/optimal.py
+	$(BIN)/python bench/softmax.py
+	$(BIN)/python bench/functions.py
+	$(BIN)/python bench/nn.py
+
+clean:
+	rm -rf build .venv
+
+# A virtual environment is made anew where an earlier attempt was interrupted.
+.venv/main: pyproject.toml
+	@tools/need-venv $(PYTHON)
+	test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+.venv/dev: .venv/main
+	$(BIN)/pip install --quiet '$(TORCH)'
+	$(BIN)/pip install --quiet --editable '.[train,plot,dev]'
+	@touch $@

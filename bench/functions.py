@@ -1,0 +1,28 @@
+"""Every unary function at 8 bits: error and area of both architectures, side by side."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from hw.build import build
+from hw.design import OPS, Request
+
+
+def main() -> None:
+    print("| op | input | output | direct: GE | max ulp | pwl: GE | segments | max ulp |")
+    print("|---|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        for op in OPS[1:]:
+            result = build(Request(op, arch="direct"), Path(folder) / op)
+            direct, pwl = result.chosen, result.others[0]
+            (table,) = [table for _, table in pwl.spec.tables()]
+            print(
+                f"| {op} | {direct.spec.input} | {direct.spec.output} | {direct.cost.area:,.0f} | "
+                f"{direct.accuracy.max_ulp:.3f} | {pwl.cost.area:,.0f} | {table.entries} | "
+                f"{pwl.accuracy.max_ulp:.3f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
