@@ -219,7 +219,7 @@ class _Builder:
         exp_format = Format(False, exp_frac + 1, exp_frac)
         if self.arch == "direct" or request.fold == "none":
             function = Function("exp(-d)", "e^-d", lambda d: np.exp(-d), (0, 2.0**4),
-                                nn_range=(0, 256), nn_signs=(-1, 1))  # fmt: skip
+                                nn_signs=(-1, 1))  # fmt: skip
             exp = self._table(function, distance, exp_format, entries, "mse")
         else:
             exp = self._exp(distance, exp_format, -1, accuracy, entries)
@@ -242,7 +242,7 @@ class _Builder:
         target = np.exp2((fraction.codes() + half) * fraction.scale)
         table = self._lines(
             "2^f", target, fraction, Format(False, accuracy + 1, accuracy), entries, "max",
-            lambda f: np.exp2(f + half * fraction.scale), nn_range=None,
+            lambda f: np.exp2(f + half * fraction.scale),
         )  # fmt: skip
         factor = sign * round(math.log2(math.e) * 2**factor_frac)
         return ExpSpec(inputs, output, table, factor, factor_frac)
@@ -268,7 +268,7 @@ class _Builder:
         table = self._lines(
             name, reference(codes), mantissa, value, entries, "max", reference,
             weights=(codes >= 1.0).astype(float) if root else None,
-            nn_range=(1.0, 4.0) if root else None, nn_signs=(-1, 1),
+            nn_signs=(-1, 1),
         )  # fmt: skip
         return ReciprocalSpec(inputs, output, table, root, shift_max)
 
@@ -279,13 +279,13 @@ class _Builder:
         target = function(inputs.real(inputs.codes()))
         return self._lines(
             function.name, target, inputs, output, entries, objective, function,
-            nn_range=function.nn_range, nn_signs=function.nn_signs,
+            nn_signs=function.nn_signs,
         )  # fmt: skip
 
     def _lines(
         self, name: str, target: np.ndarray, inputs: Format, output: Format, entries: int,
         objective: str, reference: object, *, weights: np.ndarray | None = None,
-        nn_range: tuple[float, float] | None, nn_signs: tuple[int, int] = (0, 0),
+        nn_signs: tuple[int, int] = (0, 0),
     ) -> UnarySpec:  # fmt: skip
         if self.arch == "direct":
             meta = {"function": name, "method": "direct"}
@@ -296,7 +296,7 @@ class _Builder:
         slope, intercept = _coefficient_formats(used, inputs, output, entries)
         problem = Problem(
             name, target, inputs, output, slope, intercept, entries, objective, weights,
-            reference, nn_range, nn_signs,
+            reference, nn_signs=nn_signs,
         )  # fmt: skip
         table = fit.fit(problem, self.request.fit, seed=self.request.seed, progress=self.progress)
         return PwlSpec(table)

@@ -41,8 +41,9 @@ class Function:
         hardware's input is unsigned. Also the source of the default formats.
     reduction : str or None
         Its range reduction, `Reduction`; None where it has none.
-    nn_range : tuple of float
-        The interval on which `nn` trains: the published one, or `domain` where none is published.
+    nn_range : tuple of float or None
+        The interval on which NN-LUT was trained (Table 1), where one is published. A build trains
+        on all codes that its input has: outside, a network's lines run on unchecked.
     nn_signs : tuple of int
         Initial signs of the hidden weights n and biases b (NN-LUT, Table 1): +1, -1, or 0 for
         random.
