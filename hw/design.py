@@ -95,6 +95,9 @@ class Request:
         for name, frac in (("--input-frac", self.input_frac), ("--output-frac", self.output_frac)):
             if frac is not None:
                 _within(name, frac, -16, 24)
+        if self.op == "softmax" and self.output_frac is not None:
+            # Its tables grow with the accuracy of the output.
+            _within("--output-frac", self.output_frac, 0, 14, " for softmax")
         for name, value, allowed in (
             ("--fit", self.fit, tuple(fit.METHODS)),
             ("--arch", self.arch, ARCHS),
@@ -236,6 +239,11 @@ class _Builder:
         """exp(sign x) by base 2; the mantissa has a relative error of about 2**-accuracy."""
         factor_frac = accuracy + 2
         bits = min(accuracy, inputs.frac + factor_frac)
+        if bits < 1:
+            raise UsageError(
+                f"--input-frac must be at least {1 - factor_frac} for the range reduction of exp, "
+                f"not {inputs.frac}; --fold none does without it"
+            )
         fraction = Format(False, bits, bits)
         # The bits dropped from the product are, on average, half a step.
         half = 0.5 if inputs.frac + factor_frac > bits else 0.0

@@ -1,6 +1,6 @@
 """Exponential by range reduction to base 2."""
 
-from amaranth.hdl import Const, Mux, Signal, Value
+from amaranth.hdl import Const, Mux, Shape, Signal, Value
 
 from sim.golden import ExpSpec
 
@@ -23,7 +23,9 @@ class Exp(Unary):
         """Add the stages to `pipe` and return the result."""
         m, bits = pipe.m, spec.fraction.input.bits
         product = code * Const(spec.factor)
-        power = Signal.like(product, name=f"{pipe.name}power")
+        # Wide enough for the fraction, where the argument is so fine that it never leaves it.
+        width = max(product.shape().width, spec.drop + bits + 1)
+        power = Signal(Shape(width, product.shape().signed), name=f"{pipe.name}power")
         m.d.comb += power.eq(product)
         exponent = power >> (spec.drop + bits)
         # How far below the largest exponent: the right shift of the mantissa.
