@@ -128,6 +128,7 @@ def build_parser() -> ArgumentParser:
     add(
         "--target",
         nargs="+",
+        action="extend",
         choices=TARGETS,
         metavar="T",
         help=f"for what to report the cost: {', '.join(TARGETS)}. Default: all",

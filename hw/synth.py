@@ -251,9 +251,11 @@ def _main(argv: Sequence[str] | None) -> None:
     )
     parser.add_argument(
         "--target",
-        action="append",
+        nargs="+",
+        action="extend",
         choices=TARGETS,
-        help="what to synthesise for; may be repeated (default: generic)",
+        metavar="T",
+        help=f"what to synthesise for: {', '.join(TARGETS)}. Default: generic",
     )
     parser.add_argument(
         "--liberty",
