@@ -18,7 +18,7 @@ from typing import Any
 import amaranth
 import numpy as np
 
-from nnlut_train.errors import StepError
+from nnlut_train.errors import StepError, UsageError
 from sim.accuracy import SoftmaxAccuracy, UnaryAccuracy, softmax_accuracy, unary_accuracy
 from sim.bench import BenchReport, run_bench
 from sim.bound import softmax_bound
@@ -169,6 +169,8 @@ def build(
     began = time.monotonic()
     folder = Path("build") / request.name if folder is None else folder
     check_folder(folder)
+    if liberty and "generic" not in targets:
+        raise UsageError("--liberty goes with the target generic, which is not among --target")
     if liberty:
         liberty_files.read_all(liberty)  # before the long work: a wrong file is told at once
     tool = yosys.version()

@@ -51,8 +51,8 @@ class Request:
         Fraction bits. The defaults cover the function's domain and its range.
     domain : tuple of float, optional
         ``(lo, hi)`` of a user's function.
-    length : int
-        Softmax: elements of the longest row.
+    length : int, optional
+        Softmax: elements of the longest row; 128 by default.
     arch : str
         One of `ARCHS`: how a table is built.
     fold : str
@@ -75,7 +75,7 @@ class Request:
     input_frac: int | None = None
     output_frac: int | None = None
     domain: tuple[float, float] | None = None
-    length: int = 128
+    length: int | None = None
     arch: str = "auto"
     fold: str = "auto"
     seed: int = 0
@@ -90,7 +90,11 @@ class Request:
         _within("--bits", self.bits, 4, high, f" for {self.op}")
         if self.entries is not None:
             _within("--entries", self.entries, 1, min(256, 1 << self.bits))
-        _within("--length", self.length, 1, LENGTH_MAX)
+        if self.op == "softmax":
+            object.__setattr__(self, "length", 128 if self.length is None else self.length)
+            _within("--length", self.length, 1, LENGTH_MAX)
+        elif self.length is not None:
+            raise UsageError(f"--length goes with softmax, not with {self.op}")
         _within("--seed", self.seed, 0, 2**32 - 1)
         for name, frac in (("--input-frac", self.input_frac), ("--output-frac", self.output_frac)):
             if frac is not None:
@@ -113,6 +117,11 @@ class Request:
         if self.table is not None and self.op == "softmax":
             raise UsageError("--table goes with a unary function, not with softmax")
         if self.table is not None:
+            given = {"--entries": self.entries, "--input-frac": self.input_frac,
+                     "--output-frac": self.output_frac}  # fmt: skip
+            for name, value in given.items():
+                if value is not None:
+                    raise UsageError(f"{name} must not be given with --table, which fixes it")
             table = self.loaded_table
             if table.input.bits != self.bits:
                 raise UsageError(
@@ -133,7 +142,7 @@ class Request:
     def plain(self) -> bool:
         """Whether lines are to stand where a range reduction could: the papers' plain tables."""
         reducible = self.op == "softmax" or self.function.reduction is not None
-        return self.fold == "none" and reducible
+        return self.fold == "none" and reducible and self.table is None
 
     @property
     def segments(self) -> int:

@@ -1,6 +1,6 @@
 """`nnlut_train.formats` for Amaranth: the same rule for rounding and saturation."""
 
-from amaranth.hdl import Const, Mux, Shape, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Mux, Shape, Value, signed, unsigned
 
 from nnlut_train.formats import Format
 
@@ -42,5 +42,8 @@ def saturate(value: Value, form: Format) -> Value:
         value = Mux(value > form.max, Const(form.max, target), value)
     if low < form.min:
         value = Mux(value < form.min, Const(form.min, target), value)
-    value = value[: form.bits]
+    # Extended before it is cut: the value may be narrower than the format.
+    shape = Value.cast(value).shape()
+    sign = value[-1] if shape.signed else Const(0, 1)
+    value = Cat(value, sign.replicate(form.bits))[: form.bits]
     return value.as_signed() if form.signed else value

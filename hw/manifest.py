@@ -56,6 +56,8 @@ class Build:
             if not isinstance(value, dict):
                 return value
             if value.keys() == {"file", "sha256"}:
+                if not isinstance(value["file"], str):
+                    raise UsageError(f"{self.folder}: a table's file must be a name")
                 table = tables.load(self.folder / value["file"])
                 if table.sha256 != value["sha256"]:
                     raise UsageError(
@@ -88,6 +90,12 @@ def split_tables(spec: Spec) -> tuple[dict[str, Any], dict[str, bytes]]:
     return outline(spec.describe(), ""), files
 
 
+def _hash(manifest: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a manifest without that field."""
+    rest = {key: value for key, value in manifest.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
 def load_build(folder: Path) -> Build:
     """Read the manifest of a build folder.
 
@@ -111,6 +119,8 @@ def load_build(folder: Path) -> Build:
         if isinstance(manifest, dict) and manifest.get("name") == path.stem:
             if manifest.get("schema") != SCHEMA:
                 raise wrong(f"the schema in {path} must be {SCHEMA}")
+            if manifest.get("sha256") != _hash(manifest):
+                raise wrong(f"{path} was changed since it was built")
             verilog = manifest.get("verilog")
             if not isinstance(verilog, str) or not (folder / verilog).is_file():
                 raise wrong(f'"verilog" in {path} must be a file beside it, not {verilog!r}')
@@ -136,6 +146,9 @@ def check_folder(folder: Path) -> None:
         )
 
     if not folder.exists():
+        nearest = next(parent for parent in folder.absolute().parents if parent.exists())
+        if not nearest.is_dir():
+            raise wrong(f"{nearest} is a file")
         return
     if not folder.is_dir():
         raise wrong(f"{folder} is a file")
@@ -147,13 +160,15 @@ def check_folder(folder: Path) -> None:
         manifest = load_build(folder).manifest
         listed = dict(manifest["files"])
     except (UsageError, KeyError, TypeError, ValueError) as error:
+        if "was changed" in str(error):
+            raise wrong(str(error).split("; ", 1)[1]) from error
         raise wrong(f"{folder} holds something else: {min(present)}") from error
     for name, path in present.items():
         if name == f"{manifest['name']}.json":
             continue
         if name not in listed:
             raise wrong(f"{folder} holds something else: {name}")
-        if hashlib.sha256(path.read_bytes()).hexdigest() != listed[name]:
+        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != listed[name]:
             raise wrong(f"{path} was changed since it was built")
 
 
@@ -180,8 +195,9 @@ def write_folder(
     """
     hashes = {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
     full = {"schema": SCHEMA, "name": name, **manifest, "files": hashes}
+    full["sha256"] = _hash(full)
     content = {**files, f"{name}.json": (json.dumps(full, indent=1) + "\n").encode()}
-    folder = folder.absolute()
+    folder = folder.resolve()
     partial = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -198,7 +214,7 @@ def write_folder(
         partial.rename(folder)
     except OSError as error:
         raise UsageError(
-            f"--out must be a folder that can be written, not {folder}: {error.strerror}"
+            f"--out must be a folder that can be written, not {folder}: {error.strerror or error}"
         ) from error
     finally:
         if partial is not None and partial.exists():

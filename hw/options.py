@@ -60,9 +60,8 @@ def add_request(parser: argparse.ArgumentParser, *, op_required: bool = True) ->
     add(
         "--length",
         type=int,
-        default=128,
         metavar="N",
-        help=f"softmax: elements of the longest row, 1 to {LENGTH_MAX}. Default: %(default)s",
+        help=f"softmax: elements of the longest row, 1 to {LENGTH_MAX}. Default: 128",
     )
     add(
         "--arch",

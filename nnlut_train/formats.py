@@ -29,12 +29,12 @@ class Format:
     bits : int
         Width in bits, the sign included; 1 to 48, so that products stay inside 64 bits.
     frac : int
-        Fraction bits; the scale of one code step (1 ulp) is ``2**-frac``. May be negative.
+        Fraction bits, -64 to 64; the scale of one code step (1 ulp) is ``2**-frac``.
 
     Raises
     ------
     UsageError
-        If the width is out of range.
+        If the width or the fraction is out of range.
     """
 
     signed: bool
@@ -44,6 +44,8 @@ class Format:
     def __post_init__(self) -> None:
         if not 1 <= self.bits <= 48:
             raise UsageError(f"a format's width must be 1 to 48 bits, not {self.bits!r}")
+        if not -64 <= self.frac <= 64:
+            raise UsageError(f"a format's fraction bits must be -64 to 64, not {self.frac!r}")
 
     @property
     def min(self) -> int:
@@ -74,8 +76,10 @@ class Format:
 
     def quantize(self, values: np.ndarray) -> np.ndarray:
         """Return the int64 codes nearest to real `values` (half up, then saturated)."""
-        clipped = self.clip(np.asarray(values, dtype=np.float64))
-        return self.saturate(np.floor(clipped * 2.0**self.frac + 0.5).astype(np.int64))
+        scaled = self.clip(np.asarray(values, dtype=np.float64)) * 2.0**self.frac
+        floor = np.floor(scaled)
+        # Not floor(scaled + 0.5): that sum is itself rounded.
+        return self.saturate((floor + (scaled - floor >= 0.5)).astype(np.int64))
 
     def saturate(self, codes: np.ndarray) -> np.ndarray:
         """Limit integer `codes` to the format's range."""
@@ -93,7 +97,9 @@ class Format:
         UsageError
             If `text` does not have this form.
         """
-        match = re.fullmatch(r"([su])(\d+)\.(-?\d+)", text) if isinstance(text, str) else None
+        match = (
+            re.fullmatch(r"([su])(\d{1,4})\.(-?\d{1,4})", text) if isinstance(text, str) else None
+        )
         if match is None:
             raise UsageError(
                 f"a format must read like s8.4 or u8.8 (sign, bits, fraction bits), not {text!r}"

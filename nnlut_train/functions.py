@@ -163,8 +163,11 @@ def lookup(name: str, domain: tuple[float, float] | None = None) -> Function:
         function = FUNCTIONS[name]
         if domain is None:
             return function
+        reduction = function.reduction
+        if domain[0] < 0 and reduction != "base2":
+            reduction = None  # a mantissa has no sign
         return Function(function.name, function.formula, function.evaluate, domain,
-                        function.reduction, function.nn_range, function.nn_signs)  # fmt: skip
+                        reduction, function.nn_range, function.nn_signs)  # fmt: skip
     if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name):
         raise UsageError(
             f"a function must be one of {', '.join(FUNCTIONS)}, or package.module:callable, "
@@ -175,7 +178,7 @@ def lookup(name: str, domain: tuple[float, float] | None = None) -> Function:
     module, _, attribute = name.partition(":")
     try:
         evaluate = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever the user's module raises
         raise UsageError(f"{name} cannot be imported: {error}") from error
     if not callable(evaluate):
         raise UsageError(f"{name} must be callable, not {type(evaluate).__name__}")

@@ -140,9 +140,9 @@ class PwlTable(Table):
     meta: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
-        entries = len(self.slopes)
+        entries = len(self.slopes) if isinstance(self.slopes, list | tuple) else 0
         if entries < 1:
-            raise UsageError("table: slopes must have at least 1 value, not 0")
+            raise UsageError("table: slopes must be a list of at least 1 integer")
         for name, count, form in (
             ("breakpoints", entries - 1, self.input),
             ("slopes", entries, self.slope),
@@ -213,7 +213,7 @@ def from_json(data: Any) -> DirectTable | PwlTable:
     UsageError
         If a field is missing, out of range, or the hash does not match the integers.
     """
-    if not isinstance(data, dict) or data.get("kind") not in _KINDS:
+    if not isinstance(data, dict) or data.get("kind") not in list(_KINDS):
         raise UsageError(f"table: kind must be one of {', '.join(_KINDS)}")
     if data.get("schema") != SCHEMA:
         raise UsageError(f"table: schema must be {SCHEMA}, not {data.get('schema')!r}")
@@ -246,10 +246,10 @@ def load(path: Path | str) -> DirectTable | PwlTable:
         return from_json(json.loads(Path(path).read_text(encoding="utf-8")))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, UsageError):
+            raise UsageError(f"{path}: {error}") from error
         raise UsageError(f"{path}: must be JSON: {error}") from error
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from error
 
 
 def dump(data: Mapping[str, Any]) -> bytes:

@@ -70,7 +70,8 @@ def _vcd(path: Path | None, arch: str) -> Path | None:
     """Return the waveform's file for `arch`; it must not exist yet."""
     if path is None:
         return None
-    path = path.with_suffix(f".{arch}{path.suffix}") if arch else path
+    if arch and path.name:
+        path = path.with_suffix(f".{arch}{path.suffix}")
     if path.exists() or not path.absolute().parent.is_dir():
         raise UsageError(f"--vcd must name a new file in a folder that exists, not {path}")
     return path

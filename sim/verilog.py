@@ -1,5 +1,6 @@
 """Simulation of the exported Verilog: Icarus Verilog through cocotb, against the test vectors."""
 
+import contextlib
 import importlib.util
 import shutil
 import tempfile
@@ -45,21 +46,21 @@ def simulate_verilog(build: Build, *, seed: int = 0) -> int:
     work = Path(tempfile.mkdtemp(prefix="nnlut-icarus-"))
     log = work / "simulation.log"
     try:
-        with warnings.catch_warnings():
-            # The runner warns of what it does on every platform; faults are in the results.
+        # The runner ends the program where it finds a fault; what it found is in the results.
+        with warnings.catch_warnings(), contextlib.suppress(SystemExit):
             warnings.simplefilter("ignore")
             runner = get_runner("icarus")
             runner.build(
                 sources=[build.verilog.absolute()], hdl_toplevel=build.name, build_dir=work,
                 timescale=("1ns", "1ps"), log_file=work / "compile.log",
             )  # fmt: skip
-            results = runner.test(
+            runner.test(
                 hdl_toplevel=build.name, test_module="sim.cocotb_axis", build_dir=work,
-                test_dir=work, log_file=log, seed=seed,
+                test_dir=work, log_file=log, seed=seed, results_xml=str(work / "results.xml"),
                 extra_env={"NNLUT_BUILD": str(build.folder.absolute())},
             )  # fmt: skip
-        tests, failed = get_results(results)
-    except (SystemExit, RuntimeError, OSError) as error:
+        tests, failed = get_results(work / "results.xml")
+    except (RuntimeError, OSError) as error:
         raise StepError(f"Icarus Verilog failed: {error} (logs: {work})") from error
     if failed or not tests:
         lines = log.read_text(errors="replace").splitlines() if log.exists() else []

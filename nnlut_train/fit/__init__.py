@@ -5,6 +5,7 @@
 seed give the same bytes.
 """
 
+import contextlib
 import hashlib
 import importlib
 import json
@@ -84,7 +85,8 @@ class Problem:
         object.__setattr__(self, "target", self.output.clip(self.target))
         if self.weights is not None:
             weights = np.asarray(self.weights, dtype=np.float64)
-            if weights.shape != (count,) or not (weights >= 0).all() or not weights.sum() > 0:
+            fine = weights.shape == (count,) and np.isfinite(weights).all()
+            if not fine or (weights < 0).any() or not weights.any():
                 raise UsageError(f"weights must be {count} numbers >= 0, not all zero")
             object.__setattr__(self, "weights", weights)
 
@@ -143,13 +145,13 @@ def fit(
     if method not in METHODS:
         raise UsageError(f"the method must be one of {', '.join(METHODS)}, not {method!r}")
     path = cache_folder() / f"{problem.key(method, seed)}.json"
-    if cache and path.exists():
+    if cache:
         try:
             table = load(path)
             if isinstance(table, PwlTable):
                 return table
         except UsageError:
-            pass  # damaged: fit anew, and replace it below
+            pass  # not there yet, or damaged: fit, and replace it below
     module = importlib.import_module(f".{method}", __package__)
     breakpoints, slopes, intercepts, notes = module.solve(problem, seed, progress)
     meta: dict[str, Any] = {
@@ -163,5 +165,7 @@ def fit(
     )  # fmt: skip
     meta["errors"] = metrics.table_errors(table, problem.target, problem.weights)
     if cache:
-        save(table, path)
+        # A cache that cannot be written costs time, not the result.
+        with contextlib.suppress(OSError):
+            save(table, path)
     return table

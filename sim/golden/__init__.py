@@ -34,6 +34,6 @@ def spec_from_json(data: Any) -> Spec:
     UsageError
         If a field is missing or its value is out of range.
     """
-    if not isinstance(data, dict) or data.get("kind") not in _KINDS:
+    if not isinstance(data, dict) or data.get("kind") not in list(_KINDS):
         raise UsageError(f"spec: kind must be one of {', '.join(_KINDS)}")
     return _KINDS[data["kind"]].from_json(data, spec_from_json)
