@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ import numpy as np
 
 from nnlut_train.errors import StepError, UsageError
 from sim.accuracy import SoftmaxAccuracy, UnaryAccuracy, softmax_accuracy, unary_accuracy
-from sim.bench import BenchReport, run_bench
+from sim.bench import run_bench
 from sim.bound import softmax_bound
 from sim.golden import SoftmaxSpec, Spec, UnarySpec
 from sim.vectors import make_vectors
@@ -28,79 +27,15 @@ from sim.vectors import make_vectors
 from . import cli, options, report, yosys
 from . import liberty as liberty_files
 from .axi import data_bytes, ports
-from .cost import AsicCost, Cost
+from .cost import Cost
 from .design import Request, architectures, design
 from .manifest import check_folder, split_tables, write_folder
+from .result import ERROR_BOUND_ULP, Candidate, Result
 from .synth import synthesize
 from .units import unit_of
 from .verilog import to_verilog
 
-__all__ = ["Candidate", "Result", "build", "main"]
-
-#: ``--arch auto`` takes the smallest candidate whose error is below this, in ulp of the output.
-ERROR_BOUND_ULP = 1.0
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One architecture of what was asked for.
-
-    Parameters
-    ----------
-    arch : str
-        ``pwl`` or ``direct``.
-    spec : Spec
-        The unit.
-    verilog : str
-        Its Verilog.
-    accuracy : UnaryAccuracy or SoftmaxAccuracy
-        Its measured error.
-    bound_ulp : float
-        Its proven largest error in ulp, over every input.
-    cost : AsicCost
-        Its area in gates.
-    """
-
-    arch: str
-    spec: Spec
-    verilog: str
-    accuracy: UnaryAccuracy | SoftmaxAccuracy
-    bound_ulp: float
-    cost: AsicCost
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a build made.
-
-    Parameters
-    ----------
-    request : Request
-        What was asked for.
-    chosen : Candidate
-        What was built.
-    others : list of Candidate
-        What the other architectures would have been.
-    bench : BenchReport
-        The simulation.
-    costs : list of Cost
-        One a target.
-    folder : Path
-        Where it was written.
-    files : list of str
-        What was written there.
-    seconds : float
-        How long it took.
-    """
-
-    request: Request
-    chosen: Candidate
-    others: list[Candidate]
-    bench: BenchReport
-    costs: list[Cost]
-    folder: Path
-    files: list[str]
-    seconds: float
+__all__ = ["build", "main"]
 
 
 def _measure(request: Request, spec: Spec) -> tuple[UnaryAccuracy | SoftmaxAccuracy, float]:

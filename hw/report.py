@@ -1,15 +1,13 @@
 """What a build says of itself: the header of the Verilog, the latency, the printed summary."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nnlut_train.formats import Format
 from sim.accuracy import SoftmaxAccuracy
 from sim.golden import DirectSpec, ReciprocalSpec, SoftmaxSpec, Spec
 
 from .design import Request
-
-if TYPE_CHECKING:
-    from .build import Candidate, Result
+from .result import ERROR_BOUND_ULP, Candidate, Result
 
 __all__ = ["description", "latency", "summary"]
 
@@ -50,7 +48,7 @@ def _tables(spec: Spec) -> list[str]:
     return lines
 
 
-def _arch(candidate: "Candidate") -> str:
+def _arch(candidate: Candidate) -> str:
     def reduces(spec: Spec) -> bool:
         if isinstance(spec, SoftmaxSpec):
             return reduces(spec.exp)
@@ -61,7 +59,7 @@ def _arch(candidate: "Candidate") -> str:
     return candidate.arch
 
 
-def _accuracy(candidate: "Candidate") -> list[str]:
+def _accuracy(candidate: Candidate) -> list[str]:
     accuracy = candidate.accuracy
     lines = [f"max {accuracy.max_ulp:.3f} ulp, RMS {accuracy.rms_ulp:.3f} ulp, against float64"]
     if isinstance(accuracy, SoftmaxAccuracy):
@@ -87,7 +85,7 @@ def _latency(spec: Spec) -> str:
     return f"{stated['per_element']} n + {stated['constant']} clocks for a row of n"
 
 
-def _others(result: "Result") -> list[str]:
+def _others(result: Result) -> list[str]:
     lines = []
     for other in result.others:
         area, unit = other.cost.area, other.cost.unit
@@ -105,13 +103,13 @@ def _others(result: "Result") -> list[str]:
     return lines
 
 
-def summary(result: "Result") -> str:
+def summary(result: Result) -> str:
     """Return what a build prints."""
     chosen, bench, request = result.chosen, result.bench, result.request
     spec = chosen.spec
     why = ""
     if request.arch == "auto" and result.others and not request.plain:
-        good = chosen.bound_ulp < 1.0
+        good = chosen.bound_ulp < ERROR_BOUND_ULP
         why = " (auto: the smallest below 1 ulp)" if good else " (auto: the most accurate)"
     measured = "measured"
     if isinstance(spec, SoftmaxSpec):

@@ -9,9 +9,9 @@ import numpy as np
 
 from nnlut_train.errors import UsageError
 from nnlut_train.formats import Format
-from nnlut_train.tables import Table, from_json
+from nnlut_train.tables import DirectTable, PwlTable, Table, from_json
 
-__all__ = ["Spec", "UnarySpec"]
+__all__ = ["Spec", "TableSpec", "UnarySpec"]
 
 
 class Spec(ABC):
@@ -100,3 +100,24 @@ class UnarySpec(Spec):
     def latency_of(self, length: int) -> int:
         """Return `latency`: it does not depend on the row."""
         return self.latency
+
+
+class TableSpec(UnarySpec):
+    """A unit that is one table."""
+
+    #: The table; a field of the subclass.
+    table: DirectTable | PwlTable
+
+    @property
+    def input(self) -> Format:
+        """Format of the argument."""
+        return self.table.input
+
+    @property
+    def output(self) -> Format:
+        """Format of the result."""
+        return self.table.output
+
+    def compute(self, codes: np.ndarray) -> np.ndarray:
+        """Return what the table has for `codes`."""
+        return self.table.lookup(codes)

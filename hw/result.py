@@ -1,0 +1,78 @@
+"""What a build made, and what it could have made instead."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sim.accuracy import SoftmaxAccuracy, UnaryAccuracy
+from sim.bench import BenchReport
+from sim.golden import Spec
+
+from .cost import AsicCost, Cost
+from .design import Request
+
+__all__ = ["ERROR_BOUND_ULP", "Candidate", "Result"]
+
+#: ``--arch auto`` takes the smallest candidate whose error is below this, in ulp of the output.
+ERROR_BOUND_ULP = 1.0
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One architecture of what was asked for.
+
+    Parameters
+    ----------
+    arch : str
+        ``pwl`` or ``direct``.
+    spec : Spec
+        The unit.
+    verilog : str
+        Its Verilog.
+    accuracy : UnaryAccuracy or SoftmaxAccuracy
+        Its measured error.
+    bound_ulp : float
+        Its proven largest error in ulp, over every input.
+    cost : AsicCost
+        Its area in gates.
+    """
+
+    arch: str
+    spec: Spec
+    verilog: str
+    accuracy: UnaryAccuracy | SoftmaxAccuracy
+    bound_ulp: float
+    cost: AsicCost
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a build made.
+
+    Parameters
+    ----------
+    request : Request
+        What was asked for.
+    chosen : Candidate
+        What was built.
+    others : list of Candidate
+        What the other architectures would have been.
+    bench : BenchReport
+        The simulation.
+    costs : list of Cost
+        One a target.
+    folder : Path
+        Where it was written.
+    files : list of str
+        What was written there.
+    seconds : float
+        How long it took.
+    """
+
+    request: Request
+    chosen: Candidate
+    others: list[Candidate]
+    bench: BenchReport
+    costs: list[Cost]
+    folder: Path
+    files: list[str]
+    seconds: float
