@@ -1,0 +1,437 @@
+import json
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hw.design import FOLDS, OPS, Request, architectures, design
+from nnlut_train.errors import UsageError
+from nnlut_train.formats import Format
+from nnlut_train.tables import DirectTable, PwlTable
+from sim.golden import (
+    DirectSpec,
+    ExpSpec,
+    PwlSpec,
+    ReciprocalSpec,
+    SoftmaxSpec,
+    UnarySpec,
+    spec_from_json,
+)
+
+UNARY = OPS[1:]
+quick = settings(derandomize=True, deadline=None, max_examples=60)
+
+
+# The models once more, in Python integers and fractions, one element at a time.
+
+
+def half_up(value):
+    """The integer nearest to a fraction; a tie goes up."""
+    return (value + Fraction(1, 2)).__floor__()
+
+
+def limit(value, form):
+    top = 2 ** (form.bits - 1) if form.signed else 2**form.bits
+    return max(-top if form.signed else 0, min(top - 1, value))
+
+
+def naive_pwl(table, q):
+    segment = 0
+    for edge in table.breakpoints:
+        if q >= edge:
+            segment += 1
+    real = (
+        Fraction(table.slopes[segment]) / Fraction(2) ** table.slope.frac
+        * Fraction(q) / Fraction(2) ** table.input.frac
+        + Fraction(table.intercepts[segment]) / Fraction(2) ** table.intercept.frac
+    )  # fmt: skip
+    return limit(half_up(real * Fraction(2) ** table.output.frac), table.output)
+
+
+def naive_direct(table, q):
+    return table.values[q + (2 ** (table.input.bits - 1) if table.input.signed else 0)]
+
+
+def naive_exp(spec, q):
+    # The argument times log2(e), cut to the table's resolution.
+    power = (
+        Fraction(q * spec.factor, 2**spec.factor_frac)
+        / Fraction(2) ** spec.input.frac
+        * 2**spec.fraction.input.frac
+    ).__floor__()
+    exponent, fraction = divmod(power, 2**spec.fraction.input.frac)
+    mantissa = Fraction(naive(spec.fraction, fraction)) / Fraction(2) ** spec.fraction.output.frac
+    exact = mantissa * Fraction(2) ** exponent * Fraction(2) ** spec.output.frac
+    if exponent >= spec.output.bits - spec.output.signed - spec.output.frac:
+        return limit(2**60, spec.output)
+    return limit(half_up(exact), spec.output)
+
+
+def naive_reciprocal(spec, q):
+    if q == 0:
+        return 2**spec.output.bits - 1
+    x = Fraction(q) / Fraction(2) ** spec.input.frac
+    # x = m * base**k, with m in [1, base).
+    base, k = (4 if spec.root else 2), 0
+    while x >= Fraction(base) ** (k + 1):
+        k += 1
+    while x < Fraction(base) ** k:
+        k -= 1
+    m = x / Fraction(base) ** k
+    inner = spec.mantissa.input
+    seen = ((m if spec.root else m - 1) * Fraction(2) ** inner.frac).__floor__()
+    value = Fraction(naive(spec.mantissa, seen)) / Fraction(2) ** spec.mantissa.output.frac
+    # 1/sqrt(m 4**k) = 2**-k / sqrt(m), and 1/(m 2**k) = 2**-k / m.
+    return limit(half_up(value / Fraction(2) ** k * Fraction(2) ** spec.output.frac), spec.output)
+
+
+def naive(spec, q):
+    if isinstance(spec, PwlSpec):
+        return naive_pwl(spec.table, q)
+    if isinstance(spec, DirectSpec):
+        return naive_direct(spec.table, q)
+    return (naive_exp if isinstance(spec, ExpSpec) else naive_reciprocal)(spec, q)
+
+
+def naive_softmax(spec, row):
+    peak = max(row)
+    exponentials = [naive(spec.exp, peak - q) for q in row]
+    total = 0
+    for exponential in exponentials:
+        total += exponential
+    inverse = naive(spec.reciprocal, total)
+    scale = Fraction(2) ** (spec.exp.output.frac + spec.reciprocal.output.frac)
+    return [
+        limit(half_up(e * inverse / scale * Fraction(2) ** spec.output.frac), spec.output)
+        for e in exponentials
+    ]
+
+
+def check_all_codes(spec, stride=1):
+    codes = spec.input.codes()[::stride]
+    result = spec.compute(codes)
+    assert result.dtype == np.int64
+    assert result.tolist() == [naive(spec, q) for q in codes.tolist()]
+
+
+@pytest.mark.parametrize("fold", FOLDS)
+@pytest.mark.parametrize("arch", ["pwl", "direct"])
+@pytest.mark.parametrize("op", UNARY)
+def test_unary_models_are_their_naive_formulation_at_every_code(op, arch, fold):
+    check_all_codes(design(Request(op, 8, arch=arch, fold=fold), arch))
+
+
+@pytest.mark.parametrize("op", ["exp", "reciprocal", "rsqrt"])
+@pytest.mark.parametrize(
+    ("bits", "input_frac", "output_frac"),
+    [(4, None, None), (5, 0, None), (6, -2, 3), (7, 10, 12), (10, None, 2), (9, 4, 9), (8, 3, -2)],
+)
+def test_reduced_models_in_unusual_formats(op, bits, input_frac, output_frac):
+    request = Request(op, bits, input_frac=input_frac, output_frac=output_frac)
+    for arch in architectures(request):
+        check_all_codes(design(request, arch))
+
+
+@pytest.mark.parametrize("op", ["exp", "reciprocal", "rsqrt", "tanh"])
+def test_wide_models(op):
+    check_all_codes(design(Request(op, 16, entries=16), "pwl"), stride=37)
+
+
+def test_direct_tables_hold_the_correctly_rounded_values():
+    for op in UNARY:
+        request = Request(op, 6)
+        spec = design(request, "direct")
+        for q in spec.input.codes().tolist():
+            exact = float(request.function(np.array([q * spec.input.scale]))[0])
+            if np.isinf(exact):
+                assert spec.compute(np.array([q]))[0] == spec.output.max
+                continue
+            wanted = limit(half_up(Fraction(exact) * Fraction(2) ** spec.output.frac), spec.output)
+            assert spec.compute(np.array([q]))[0] == wanted, (op, q)
+
+
+@st.composite
+def pwl_tables(draw):
+    input_format = Format(draw(st.booleans()), draw(st.integers(2, 7)), draw(st.integers(-3, 9)))
+    output = Format(draw(st.booleans()), draw(st.integers(1, 8)), draw(st.integers(-4, 8)))
+    slope_frac = max(output.frac - input_format.frac, 0) + draw(st.integers(0, 6))
+    slope = Format(draw(st.booleans()), draw(st.integers(1, 9)), slope_frac)
+    intercept = Format(
+        draw(st.booleans()), draw(st.integers(1, 9)),
+        slope_frac + input_format.frac - draw(st.integers(0, 5)),
+    )  # fmt: skip
+    inside = st.integers(input_format.min, input_format.max)
+    breakpoints = sorted(draw(st.sets(inside, max_size=5)))
+
+    def values(form):
+        count = len(breakpoints) + 1
+        number = st.integers(form.min, form.max)
+        return tuple(draw(st.lists(number, min_size=count, max_size=count)))
+
+    return PwlTable(
+        input_format, output, slope, intercept, tuple(breakpoints), values(slope), values(intercept)
+    )
+
+
+@quick
+@given(pwl_tables())
+def test_any_pwl_table(table):
+    check_all_codes(PwlSpec(table))
+
+
+@st.composite
+def direct_specs(draw, input_format, output):
+    count = 1 << input_format.bits
+    code = st.integers(output.min, output.max)
+    values = draw(st.lists(code, min_size=count, max_size=count))
+    return DirectSpec(DirectTable(input_format, output, tuple(values)))
+
+
+@st.composite
+def exp_specs(draw):
+    bits, value_bits = draw(st.integers(1, 5)), draw(st.integers(1, 8))
+    fraction = draw(
+        direct_specs(Format(False, bits, bits), Format(False, value_bits, draw(st.integers(-2, 8))))
+    )
+    input_format = Format(draw(st.booleans()), draw(st.integers(2, 7)), draw(st.integers(-2, 6)))
+    factor_frac = draw(st.integers(max(0, bits - input_format.frac), 12))
+    factor = draw(st.integers(-(3 << factor_frac), 3 << factor_frac).filter(bool))
+    output = Format(draw(st.booleans()), draw(st.integers(2, 10)), draw(st.integers(-3, 12)))
+    return ExpSpec(input_format, output, fraction, factor, factor_frac)
+
+
+@quick
+@given(exp_specs())
+def test_any_exp(spec):
+    check_all_codes(spec)
+
+
+@st.composite
+def reciprocal_specs(draw):
+    root = draw(st.booleans())
+    input_format = Format(False, draw(st.integers(3, 8)), draw(st.integers(-3, 10)))
+    width = input_format.bits + (root and (input_format.bits - input_format.frac) % 2)
+    bits = draw(st.integers(2 if root else 1, width - (not root)))
+    frac = bits - 2 if root else bits
+    value = Format(False, draw(st.integers(1, 8)), draw(st.integers(0, 8)))
+    mantissa = draw(direct_specs(Format(False, bits, frac), value))
+    output = Format(False, draw(st.integers(2, 10)), draw(st.integers(-3, 8)))
+    return input_format, output, mantissa, root
+
+
+@quick
+@given(reciprocal_specs())
+def test_any_reciprocal_and_root(parts):
+    input_format, output, mantissa, root = parts
+    spec = ReciprocalSpec(input_format, output, mantissa, root, input_format.bits + 1)
+    if spec.right - spec.shifts < 0:  # `left` rules this out
+        pytest.fail("the variable shift went left")
+    check_all_codes(spec)
+
+
+def test_normalisation_is_exact_up_to_wide_inputs():
+    # frexp must give the bit length of every code, also next to powers of two.
+    mantissa = DirectSpec(DirectTable(Format(False, 4, 4), Format(False, 8, 7), tuple(range(16))))
+    spec = ReciprocalSpec(Format(False, 40, 20), Format(False, 30, 20), mantissa, False, 40)
+    codes = [c for top in range(40) for c in ((1 << top) - 1, 1 << top, (1 << top) + 1)]
+    codes += [(1 << 40) - 1, (1 << 40) - 2]
+    assert spec.compute(np.array(codes)).tolist() == [naive(spec, q) for q in codes]
+
+
+def softmaxes():
+    for arch in ("pwl", "direct"):
+        for fold in FOLDS:
+            for bits, length in ((4, 1), (8, 7), (10, 128), (12, 3)):
+                yield design(Request("softmax", bits, length=length, arch=arch, fold=fold), arch)
+
+
+def test_softmax_is_its_naive_formulation():
+    rng = np.random.default_rng(0)
+    for spec in softmaxes():
+        low, high = spec.input.min, spec.input.max
+        rows = [[low] * spec.length, [high] * spec.length, [high] + [low] * (spec.length - 1)]
+        for _ in range(6):
+            size = int(rng.integers(1, spec.length, endpoint=True))
+            rows.append(rng.integers(low, high, size, endpoint=True).tolist())
+            narrow = rng.integers(high - 20 if spec.input.bits > 5 else 0, high, size)
+            rows.append(narrow.tolist())
+        for row in rows:
+            assert spec.compute(np.array(row)).tolist() == naive_softmax(spec, row)
+
+
+@quick
+@given(st.data())
+def test_softmax_of_any_row(data):
+    spec = design(Request("softmax", 6, length=9), "pwl")
+    row = data.draw(st.lists(st.integers(-32, 31), min_size=1, max_size=9))
+    result = spec.compute(np.array(row)).tolist()
+    assert result == naive_softmax(spec, row)
+    order = data.draw(st.permutations(range(len(row))))
+    assert spec.compute(np.array([row[i] for i in order])).tolist() == [result[i] for i in order]
+    # Only distances from the maximum count.
+    room = 31 - max(row)
+    assert spec.compute(np.array(row) + room).tolist() == result
+
+
+@pytest.mark.parametrize("shape", [(24,), (1, 24), (3, 8), (2, 3, 4), (24, 1), (2, 0, 4)])
+def test_any_leading_shape_gives_the_same(shape):
+    codes = np.random.default_rng(1).integers(-128, 128, shape)
+    for op, arch in (("gelu", "pwl"), ("tanh", "direct"), ("exp", "pwl")):
+        spec = design(Request(op, 8), arch)
+        assert spec.input.signed
+        wanted = [naive(spec, q) for q in codes.ravel().tolist()]
+        assert spec.compute(codes).tolist() == np.array(wanted).reshape(shape).tolist()
+    spec = design(Request("rsqrt", 8), "pwl")
+    wanted = np.array([naive(spec, q + 128) for q in codes.ravel().tolist()])
+    assert (spec.compute(codes + 128) == wanted.reshape(shape)).all()
+    spec = design(Request("softmax", 8, length=32), "pwl")
+    result = spec.compute(codes)
+    assert result.shape == shape
+    for index in np.ndindex(shape[:-1]):
+        assert result[index].tolist() == naive_softmax(spec, codes[index].tolist())
+
+
+def test_a_softmax_row_has_a_length_the_unit_takes():
+    spec = design(Request("softmax", 8, length=5), "pwl")
+    with pytest.raises(UsageError, match=r"^a row must have 1 to 5 elements, not 6$"):
+        spec.compute(np.zeros(6, int))
+    with pytest.raises(UsageError, match=r"^a row must have 1 to 5 elements, not 0$"):
+        spec.compute(np.zeros((2, 0), int))
+
+
+def test_inputs_are_not_changed():
+    for spec in (
+        design(Request("softmax", 8, length=5), "pwl"), design(Request("rsqrt", 8), "pwl"),
+        design(Request("exp", 8), "pwl"), design(Request("gelu", 8), "pwl"),
+    ):  # fmt: skip
+        codes = np.array([5, 1, 3, 0])
+        spec.compute(codes)
+        assert codes.tolist() == [5, 1, 3, 0]
+
+
+# Specifications as data.
+
+
+def specs():
+    yield design(Request("gelu", 8), "pwl")
+    yield design(Request("gelu", 4), "direct")
+    yield design(Request("exp", 8), "pwl")
+    yield design(Request("rsqrt", 8), "pwl")
+    yield design(Request("softmax", 8, length=16), "pwl")
+    yield design(Request("softmax", 8, length=16), "direct")
+
+
+def test_specs_survive_json():
+    for spec in specs():
+        again = spec_from_json(json.loads(json.dumps(spec.describe())))
+        assert again == spec
+        assert type(again) is type(spec)
+        assert again.describe() == spec.describe()
+        if isinstance(spec, UnarySpec):
+            codes = spec.input.codes()
+            assert (again.compute(codes) == spec.compute(codes)).all()
+
+
+def test_specs_name_their_tables():
+    spec = design(Request("softmax", 8, length=16), "pwl")
+    assert dict(spec.tables()) == {
+        "exp.fraction": spec.exp.fraction.table,
+        "reciprocal.mantissa": spec.reciprocal.mantissa.table,
+    }
+    assert list(dict(design(Request("gelu", 8), "pwl").tables())) == ["table"]
+
+
+def edit(spec, path, value):
+    """Return the description of `spec` with the field at `path` set, or removed if it is `del`."""
+    data = json.loads(json.dumps(spec.describe()))
+    inner = data
+    *way, name = path.split(".")
+    for key in way:
+        inner = inner[key]
+    if value is DELETE:
+        del inner[name]
+    else:
+        inner[name] = value
+    return data
+
+
+DELETE = object()
+GELU = ("gelu", "pwl")
+EXP = ("exp", "pwl")
+ROOT = ("rsqrt", "pwl")
+SOFTMAX = ("softmax", "pwl")
+DIRECT_TABLE = DirectTable(Format(True, 1, 0), Format(True, 2, 0), (0, 1)).to_json()
+
+
+@pytest.mark.parametrize(
+    ("unit", "path", "value", "message"),
+    [
+        (GELU, "kind", "cubic",
+         "spec: kind must be one of direct, exp, pwl, reciprocal, softmax"),
+        (GELU, "kind", DELETE,
+         "spec: kind must be one of direct, exp, pwl, reciprocal, softmax"),
+        (GELU, "table", DELETE, "spec: pwl.table is missing"),
+        (GELU, "table", DIRECT_TABLE, "spec: pwl.table must be a pwl"),
+        (GELU, "table", 7, "table: kind must be one of direct, pwl"),
+        (GELU, "table.slopes", [1], "table: breakpoints must have 0 values, not 15"),
+        (EXP, "input", "8.4",
+         "a format must read like s8.4 or u8.8 (sign, bits, fraction bits), not '8.4'"),
+        (EXP, "input", None,
+         "a format must read like s8.4 or u8.8 (sign, bits, fraction bits), not None"),
+        (EXP, "input", "s99.4", "a format's width must be 1 to 48 bits, not 99"),
+        (EXP, "factor", "1", "spec: exp.factor must be int, not '1'"),
+        (EXP, "factor", 1.5, "spec: exp.factor must be int, not 1.5"),
+        (EXP, "factor", True, "spec: exp.factor must be int, not True"),
+        (EXP, "factor", DELETE, "spec: exp.factor is missing"),
+        (EXP, "fraction", 3,
+         "spec: kind must be one of direct, exp, pwl, reciprocal, softmax"),
+        (EXP, "factor_frac", 0, "spec: exp.fraction must have at most 4 fraction bits, not 10"),
+        (ROOT, "root", 1, "spec: reciprocal.root must be bool, not 1"),
+        (ROOT, "shift_max", -1, "spec: reciprocal.shift_max must be >= 0, not -1"),
+        (ROOT, "input", "s8.4", "spec: reciprocal.input must be unsigned, not s8.4"),
+        (ROOT, "output", "s8.4", "spec: reciprocal.output must be unsigned, not s8.4"),
+        (ROOT, "input", "u4.0", "spec: reciprocal.mantissa must see at most 4 bits, not 8"),
+        (SOFTMAX, "length", 0, "spec: softmax.length must be at least 1, not 0"),
+        (SOFTMAX, "length", "16", "spec: softmax.length must be int, not '16'"),
+        (SOFTMAX, "input", "u8.4",
+         "spec: softmax.exp must take u8.4 for logits u8.4, not u8.4"),
+        (SOFTMAX, "input", "s8.5",
+         "spec: softmax.exp must take u8.5 for logits s8.5, not u8.4"),
+        (SOFTMAX, "length", 64, "spec: softmax.reciprocal must take u21.14, not u19.14"),
+    ],
+)  # fmt: skip
+def test_wrong_descriptions_are_told(unit, path, value, message):
+    op, arch = unit
+    spec = design(Request(op, 8, **({"length": 16} if op == "softmax" else {})), arch)
+    with pytest.raises(UsageError) as raised:
+        spec_from_json(edit(spec, path, value))
+    assert str(raised.value) == message
+
+
+def test_units_in_the_wrong_place_are_told():
+    softmax = design(Request("softmax", 8, length=16), "pwl")
+    exp = softmax.exp.describe()
+    with pytest.raises(UsageError, match=r"^spec: softmax.reciprocal must not be of kind exp$"):
+        spec_from_json(edit(softmax, "reciprocal", exp))
+    with pytest.raises(UsageError, match=r"^spec: exp.fraction must not be of kind softmax$"):
+        spec_from_json(edit(softmax.exp, "fraction", softmax.describe()))
+    with pytest.raises(
+        UsageError, match=r"exp.fraction must map u\*\.\* with no integer bits, not s8.4"
+    ):
+        spec_from_json(edit(softmax.exp, "fraction", design(Request("gelu", 8), "pwl").describe()))
+    for data in (None, [], "pwl", 3, {}):
+        with pytest.raises(UsageError, match="kind must be one of"):
+            spec_from_json(data)
+
+
+def test_softmax_spec_is_what_its_latency_says():
+    spec = design(Request("softmax", 8, length=16), "pwl")
+    assert isinstance(spec, SoftmaxSpec)
+    # exp: multiply, table of lines (3), shift; reciprocal: count, normalise, table (3), shift.
+    assert spec.exp.latency == 5
+    assert spec.reciprocal.latency == 6
+    assert spec.latency_of(10) == 20 + 5 + 6 + SoftmaxSpec.OVERHEAD
+    assert design(Request("gelu", 8), "pwl").latency_of(1000) == 3
+    assert design(Request("gelu", 8), "direct").latency_of(1) == 1
