@@ -1,4 +1,7 @@
-"""Every unary function at 8 bits: error and area of both architectures, side by side."""
+"""Every unary function: error and area of both architectures, side by side.
+
+``python bench/functions.py [BITS]``; 8 bits by default, 4 to 12.
+"""
 
 import sys
 import tempfile
@@ -9,11 +12,12 @@ from hw.design import OPS, Request
 
 
 def main() -> None:
+    bits = int(sys.argv[1]) if len(sys.argv) > 1 else 8
     print("| op | input | output | direct: GE | max ulp | pwl: GE | segments | max ulp |")
     print("|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         for op in OPS[1:]:
-            result = build(Request(op, arch="direct"), Path(folder) / op)
+            result = build(Request(op, bits, arch="direct"), Path(folder) / op)
             direct, pwl = result.chosen, result.others[0]
             (table,) = [table for _, table in pwl.spec.tables()]
             print(
@@ -25,4 +29,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

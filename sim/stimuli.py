@@ -5,12 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.golden import DirectSpec, ExpSpec, PwlSpec, ReciprocalSpec, SoftmaxSpec, Spec, UnarySpec
+from sim.golden import SoftmaxSpec, Spec
 
 __all__ = ["Row", "Stimulus", "back_to_back", "corner_rows", "random_rows", "stimuli"]
-
-#: Unary inputs of at most this many bits are simulated at every code.
-EXHAUSTIVE_BITS = 12
 
 Row = np.ndarray
 
@@ -32,7 +29,8 @@ class Stimulus:
     reset_after : int
         Reset the unit after so many accepted beats, in the middle of a row, and start over.
     steady : bool
-        Nothing stalls: the unit must take a beat in every clock.
+        Nothing stalls, and the rows are of one length: the unit must take a beat in every clock,
+        and give one.
     """
 
     name: str
@@ -75,36 +73,6 @@ def _chunks(codes: np.ndarray, rng: np.random.Generator) -> list[Row]:
     return [row for row in np.split(codes, cuts) if len(row)]
 
 
-def _unary_codes(spec: UnarySpec, rng: np.random.Generator) -> np.ndarray:
-    """Return every code, or for wide inputs the extremes, all segment edges and a sample."""
-    if spec.input.bits <= EXHAUSTIVE_BITS:
-        return rng.permutation(spec.input.codes())
-    edges = np.array([spec.input.min, spec.input.max, -1, 0, 1, *_edges(spec)], dtype=np.int64)
-    near = (edges[:, None] + np.array([-1, 0, 1])).ravel()
-    sample = rng.integers(spec.input.min, spec.input.max, 4096, endpoint=True)
-    return rng.permutation(np.concatenate([spec.input.saturate(near), sample]))
-
-
-def _edges(spec: UnarySpec) -> list[int]:
-    """Return input codes at which another segment, or another shift, begins."""
-    if isinstance(spec, PwlSpec):
-        return list(spec.table.breakpoints)
-    if isinstance(spec, ReciprocalSpec):
-        inner = _edges(spec.mantissa)
-        tops = range(spec.input.bits)
-        return [1 << top for top in tops] + [
-            (1 << top) + (edge << top >> spec.mantissa.input.bits) for top in tops for edge in inner
-        ]
-    if isinstance(spec, ExpSpec):
-        bits = spec.fraction.input.bits
-        inner = [0, *_edges(spec.fraction)]
-        powers = [(i << bits) + edge for i in range(-16, 16) for edge in inner]
-        codes = [(power << spec.drop) // spec.factor for power in powers]
-        return [code for code in codes if spec.input.min <= code <= spec.input.max]
-    assert isinstance(spec, DirectSpec)
-    return []
-
-
 def back_to_back(spec: Spec) -> list[Row]:
     """Return rows of the maximum length for the throughput: as many as are in work at a time."""
     codes = spec.input.codes()
@@ -124,7 +92,7 @@ def stimuli(spec: Spec, seed: int = 0) -> list[Stimulus]:
         step = max(1, len(corners) // 12)
         everything = rows(24) + corners[:8] + corners[8::step]
     else:
-        codes = _unary_codes(spec, rng)
+        codes = rng.permutation(spec.input.codes())
 
         def rows(count: int) -> list[Row]:
             return _chunks(rng.choice(codes, 32 * count), rng)
@@ -132,8 +100,12 @@ def stimuli(spec: Spec, seed: int = 0) -> list[Stimulus]:
         everything = _chunks(codes, rng)
     one = [row[:1] for row in rows(48)]
     few = rows(6)
-    # In mid-row: after some beats of a row that has more.
-    cut = [row for row in rows(12) if len(row) > 2] or [np.resize(spec.input.codes(), 3)]
+    # Reset while the first of several rows leaves: every pass is then at work in mid-row.
+    size = max(1, spec.length // 2) if isinstance(spec, SoftmaxSpec) else 16
+    reset_after = spec.latency_of(size) + size // 2 + 1
+    full = [
+        np.resize(np.roll(spec.input.codes(), 5 * i), size) for i in range(reset_after // size + 2)
+    ]
     return [
         Stimulus("back-to-back rows of the maximum length", back_to_back(spec), steady=True),
         Stimulus("back-to-back rows of length 1", one, steady=True),
@@ -142,5 +114,5 @@ def stimuli(spec: Spec, seed: int = 0) -> list[Stimulus]:
         Stimulus("random stalls of the sink", few, sink_stall=0.5),
         Stimulus("random stalls on both sides", rows(6), source_stall=0.3, sink_stall=0.3),
         Stimulus("sink waits for valid", rows(2), patient=True),
-        Stimulus("reset in mid-row", cut, reset_after=len(cut[0]) // 2 + 1),
+        Stimulus("reset in mid-row", full, reset_after=reset_after),
     ]

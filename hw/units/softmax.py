@@ -14,7 +14,7 @@ from .unary import emit
 
 __all__ = ["Softmax"]
 
-#: Rows whose maximum, or whose reciprocal, can wait at the same time.
+#: Rows whose maximum, or whose reciprocal, is held at the same time.
 ROW_SLOTS = 8
 
 
@@ -33,7 +33,7 @@ class Softmax(wiring.Component):
     rows follow each other without a gap, too.
 
     Latency is ``spec.latency_of(length)`` clocks. Throughput is one element a clock, sustained;
-    only more than `ROW_SLOTS` complete rows behind one long row make the input wait.
+    only more than ``ROW_SLOTS - 2`` complete rows behind one long row make the input wait.
 
     A row longer than ``spec.length`` is cut there: the elements so far are a row, with ``last``
     on its end, and the next element begins another. `overlong` tells.

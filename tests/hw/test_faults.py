@@ -586,15 +586,7 @@ def without_resets(monkeypatch):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(
-            reason="the standard reset comes while the first row loads: the later passes are empty"
-        )) if name.startswith("softmax") else name
-        for name in UNITS
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("name", UNITS)
 def test_valid_bits_without_a_reset_are_caught(name, monkeypatch):
     spec = UNITS[name]()
     without_resets(monkeypatch)

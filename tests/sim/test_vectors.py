@@ -154,15 +154,16 @@ def test_good_arrays_load(tmp_path):
     [
         (b"not an archive at all" * 20, ""),
         (b"", "No data left in file"),
-        (foreign_zip(), "unexpected keyword argument"),
+        (foreign_zip(), ""),
         (npy(np.arange(3)), ""),
         (npy(PICKLED), "Object arrays cannot be loaded when allow_pickle=False"),
         (archive(**GOOD | {"input": PICKLED}),
          "Object arrays cannot be loaded when allow_pickle=False"),
-        (archive(input=np.arange(3)), "missing 3 required positional arguments"),
-        (archive(**GOOD, more=np.arange(3)), "unexpected keyword argument 'more'"),
-        (archive(**GOOD | {"output": np.arange(4)}), "arrays differ in shape"),
-        (archive(**GOOD | {"input_last": np.zeros(3, bool)}), ""),
+        (archive(input=np.arange(3)), "it has input"),
+        (archive(**GOOD, more=np.arange(3)), "it has input, input_last, more, output, output_last"),
+        (archive(**GOOD | {"output": np.arange(4)}), "output has 4 beats, not 3"),
+        (archive(**GOOD | {"input_last": np.zeros(3, bool)}),
+         "input_last does not end with a row's end"),
         (archive(**{name: array[:0] for name, array in GOOD.items()}), ""),
     ],
 )  # fmt: skip
@@ -189,9 +190,6 @@ def flipped(content):
     return bytes(changed)
 
 
-@pytest.mark.xfail(reason="exceptions of zipfile and of odd arrays are not caught")
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     "content",
     [
@@ -206,8 +204,6 @@ def flipped(content):
 def test_damaged_archives_are_told(tmp_path, content):
     path = tmp_path / "v.npz"
     path.write_bytes(content)
-    try:
-        with pytest.raises(UsageError, match=r"must be test vectors of hw\.build"):
-            load_vectors(path)
-    finally:
-        gc.collect()
+    with pytest.raises(UsageError, match=r"must be test vectors of hw\.build"):
+        load_vectors(path)
+    gc.collect()  # a file left open would warn here
