@@ -122,7 +122,8 @@ def load_build(folder: Path) -> Build:
             if manifest.get("sha256") != _hash(manifest):
                 raise wrong(f"{path} was changed since it was built")
             verilog = manifest.get("verilog")
-            if not isinstance(verilog, str) or not (folder / verilog).is_file():
+            plain = isinstance(verilog, str) and Path(verilog).name == verilog
+            if not plain or not (folder / verilog).is_file():
                 raise wrong(f'"verilog" in {path} must be a file beside it, not {verilog!r}')
             found.append(Build(folder, manifest))
     if len(found) != 1:
