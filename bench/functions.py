@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from hw.build import build
-from hw.design import OPS, Request
+from hw.request import OPS, Request
 
 
 def main() -> None:

@@ -6,7 +6,8 @@ The protocol: 256 rows of 64 and of 128 logits from N(0, 2), numpy's default_rng
 
 import numpy as np
 
-from hw.design import Request, design
+from hw.design import design
+from hw.request import Request
 from sim.accuracy import protocol_rows, softmax_accuracy, softmax_reference
 from sim.bound import softmax_bound
 from sim.golden import SoftmaxSpec

@@ -28,8 +28,9 @@ from . import cli, options, report, yosys
 from . import liberty as liberty_files
 from .axi import data_bytes, ports
 from .cost import Cost
-from .design import Request, architectures, design
+from .design import design
 from .manifest import check_folder, split_tables, write_folder
+from .request import Request, architectures
 from .result import ERROR_BOUND_ULP, Candidate, Result
 from .synth import synthesize
 from .units import unit_of

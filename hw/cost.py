@@ -69,9 +69,8 @@ class FpgaCost(Cost):
         """Say the cost in one line, without the design and the target."""
         kinds = ", ".join(f"{count} {kind}" for kind, count in self.bram_kinds.items())
         return (
-            f"{self.luts:,} LUTs, {self.flip_flops:,} flip-flops, "
-            f"{self.bram} block RAMs{f' ({kinds})' if kinds else ''}, "
-            f"{self.lutram} LUTs as memory, {self.dsp} DSPs (block RAM {self.bram_policy})"
+            f"{self.luts:,} LUTs and {self.lutram} as memory, {self.flip_flops:,} flip-flops, "
+            f"{kinds or 'no block RAM'} (policy {self.bram_policy}), {self.dsp} DSPs"
         )
 
 

@@ -5,10 +5,8 @@ output, and those inside the softmax by the error budget of docs/softmax.md.
 """
 
 import math
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -16,164 +14,13 @@ from nnlut_train import fit
 from nnlut_train.errors import UsageError
 from nnlut_train.fit import Problem
 from nnlut_train.formats import Format
-from nnlut_train.functions import FUNCTIONS, Function, lookup
-from nnlut_train.tables import DirectTable, PwlTable, load
+from nnlut_train.functions import Function
+from nnlut_train.tables import DirectTable, PwlTable
 from sim.golden import DirectSpec, ExpSpec, PwlSpec, ReciprocalSpec, SoftmaxSpec, Spec, UnarySpec
 
-__all__ = ["ARCHS", "FOLDS", "OPS", "Request", "architectures", "design"]
+from .request import DIRECT_BITS_MAX, Request
 
-#: What `hw.build` knows by name; a user's ``package.module:callable`` is one more.
-OPS = ("softmax", *FUNCTIONS)
-ARCHS = ("auto", "pwl", "direct")
-FOLDS = ("auto", "none")
-
-#: Widest input of a direct table: 4096 codes. Above, a table of lines is smaller.
-DIRECT_BITS_MAX = 12
-#: Longest row.
-LENGTH_MAX = 4096
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a user asks for; the options of ``python -m hw.build``.
-
-    Parameters
-    ----------
-    op : str
-        One of `OPS`, or a user's ``package.module:callable``.
-    bits : int
-        Width of input and output: 4 to 16, for softmax 4 to 12.
-    fit : str
-        Method that learns the tables of lines: one of `nnlut_train.fit.METHODS`.
-    entries : int, optional
-        Segments of each table of lines; see `segments`.
-    input_frac, output_frac : int, optional
-        Fraction bits. The defaults cover the function's domain and its range.
-    domain : tuple of float, optional
-        ``(lo, hi)`` of a user's function.
-    length : int, optional
-        Softmax: elements of the longest row; 128 by default.
-    arch : str
-        One of `ARCHS`: how a table is built.
-    fold : str
-        One of `FOLDS`: range reduction where the function has one, or plain tables.
-    seed : int
-        Seed of the fit.
-    table : Path, optional
-        Table file of a unary op, in place of a fit.
-
-    Raises
-    ------
-    UsageError
-        If an option is out of range, or does not go with another.
-    """
-
-    op: str
-    bits: int = 8
-    fit: str = "optimal"
-    entries: int | None = None
-    input_frac: int | None = None
-    output_frac: int | None = None
-    domain: tuple[float, float] | None = None
-    length: int | None = None
-    arch: str = "auto"
-    fold: str = "auto"
-    seed: int = 0
-    table: Path | None = None
-
-    def __post_init__(self) -> None:
-        if self.op != "softmax":
-            lookup(self.op, self.domain)
-        elif self.domain is not None:
-            raise UsageError("--domain goes with a unary function, not with softmax")
-        high = 12 if self.op == "softmax" else 16
-        _within("--bits", self.bits, 4, high, f" for {self.op}")
-        if self.entries is not None:
-            _within("--entries", self.entries, 1, min(256, 1 << self.bits))
-        if self.op == "softmax":
-            object.__setattr__(self, "length", 128 if self.length is None else self.length)
-            _within("--length", self.length, 1, LENGTH_MAX)
-        elif self.length is not None:
-            raise UsageError(f"--length goes with softmax, not with {self.op}")
-        _within("--seed", self.seed, 0, 2**32 - 1)
-        for name, frac in (("--input-frac", self.input_frac), ("--output-frac", self.output_frac)):
-            if frac is not None:
-                _within(name, frac, -16, 24)
-        if self.op == "softmax" and self.output_frac is not None:
-            # Its tables grow with the accuracy of the output.
-            _within("--output-frac", self.output_frac, 0, 14, " for softmax")
-        for name, value, allowed in (
-            ("--fit", self.fit, tuple(fit.METHODS)),
-            ("--arch", self.arch, ARCHS),
-            ("--fold", self.fold, FOLDS),
-        ):
-            if value not in allowed:
-                raise UsageError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
-        if self.arch == "direct" and self.bits > DIRECT_BITS_MAX:
-            raise UsageError(
-                f"--arch direct must have --bits of at most {DIRECT_BITS_MAX}, not {self.bits}"
-            )
-
-        if self.table is not None and self.op == "softmax":
-            raise UsageError("--table goes with a unary function, not with softmax")
-        if self.table is not None:
-            given = {"--entries": self.entries, "--input-frac": self.input_frac,
-                     "--output-frac": self.output_frac}  # fmt: skip
-            for name, value in given.items():
-                if value is not None:
-                    raise UsageError(f"{name} must not be given with --table, which fixes it")
-            table = self.loaded_table
-            if table.input.bits != self.bits:
-                raise UsageError(
-                    f"--bits must be the table's {table.input.bits}, not {self.bits}: {self.table}"
-                )
-            if self.arch not in ("auto", table.kind):
-                raise UsageError(
-                    f"--arch must be the table's, {table.kind}, not {self.arch}: {self.table}"
-                )
-
-    @property
-    def loaded_table(self) -> DirectTable | PwlTable:
-        """The content of `table`."""
-        assert self.table is not None
-        return load(self.table)
-
-    @property
-    def plain(self) -> bool:
-        """Whether lines are to stand where a range reduction could: the papers' plain tables."""
-        reducible = self.op == "softmax" or self.function.reduction is not None
-        return self.fold == "none" and reducible and self.table is None
-
-    @property
-    def segments(self) -> int:
-        """Segments of each table of lines: by default 16, the papers' number.
-
-        Twice as many for every 2 bits beyond 8: the error of lines falls with the square of their
-        number.
-        """
-        return self.entries or max(16, 1 << math.ceil(self.bits / 2))
-
-    @property
-    def name(self) -> str:
-        """Name of the build and of its Verilog module."""
-        return f"{re.sub(r'[^0-9A-Za-z_]', '_', self.op)}_int{self.bits}"
-
-    @property
-    def function(self) -> Function:
-        """The function of a unary op."""
-        return lookup(self.op, self.domain)
-
-
-def _within(name: str, value: int, low: int, high: int, context: str = "") -> None:
-    if not low <= value <= high:
-        raise UsageError(f"{name} must be {low} to {high}{context}, not {value}")
-
-
-def architectures(request: Request) -> tuple[str, ...]:
-    """Return the architectures that could build `request`."""
-    if request.table is not None:
-        return (request.loaded_table.kind,)
-    return ("pwl", "direct") if request.bits <= DIRECT_BITS_MAX else ("pwl",)
+__all__ = ["design"]
 
 
 def design(request: Request, arch: str, *, progress: bool = False) -> Spec:

@@ -6,7 +6,7 @@ from pathlib import Path
 from nnlut_train import fit
 
 from .cli import ArgumentParser
-from .design import ARCHS, FOLDS, LENGTH_MAX, OPS, Request
+from .request import ARCHS, FOLDS, LENGTH_MAX, OPS, Request
 from .synth import BRAM_POLICIES
 from .synth import TARGETS as TARGETS
 

@@ -6,7 +6,7 @@ from nnlut_train.formats import Format
 from sim.accuracy import SoftmaxAccuracy
 from sim.golden import DirectSpec, ReciprocalSpec, SoftmaxSpec, Spec
 
-from .design import Request
+from .request import Request
 from .result import ERROR_BOUND_ULP, Candidate, Result
 
 __all__ = ["description", "latency", "summary"]

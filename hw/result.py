@@ -8,7 +8,7 @@ from sim.bench import BenchReport
 from sim.golden import Spec
 
 from .cost import AsicCost, Cost
-from .design import Request
+from .request import Request
 
 __all__ = ["ERROR_BOUND_ULP", "Candidate", "Result"]
 

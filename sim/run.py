@@ -10,27 +10,29 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hw import cli, options
-from hw.design import Request, architectures, design
+from hw.design import design
 from hw.manifest import load_build
 from hw.report import description
+from hw.request import Request, architectures
 from hw.units import unit_of
 from nnlut_train.errors import UsageError
 
 from .bench import run_bench
 from .verilog import simulate_verilog
 
-__all__ = ["main"]
+__all__ = ["main", "parser"]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = cli.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``python -m sim.run``."""
+    command = cli.ArgumentParser(
         prog="python -m sim.run",
         description="Simulate a unit against its golden model under full rate, random stalls, "
         "back-to-back rows, rows of length 1 and of the maximum, and reset in mid-row; measure "
         "latency and throughput, and check them against what the specification states.",
     )
-    options.add_request(parser, op_required=False)
-    group = parser.add_argument_group("how to simulate it")
+    options.add_request(command, op_required=False)
+    group = command.add_argument_group("how to simulate it")
     group.add_argument(
         "--vcd", type=Path, metavar="FILE",
         help="write the waveform to FILE; with --arch auto, which simulates every architecture, "
@@ -40,11 +42,11 @@ def _parser() -> argparse.ArgumentParser:
         "--build", type=Path, metavar="DIR",
         help="simulate the Verilog of this build in Icarus Verilog, against its test vectors",
     )  # fmt: skip
-    return parser
+    return command
 
 
 def _main(argv: Sequence[str] | None) -> None:
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     if (arguments.build is None) == (arguments.op is None):
         raise UsageError("either --op or --build must be given, and not both")
     if arguments.build is not None:

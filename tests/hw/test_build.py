@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from hw import build as hw_build
-from hw.design import Request, design
+from hw.design import design
 from hw.manifest import load_build
+from hw.request import Request
 from nnlut_train import tables
 from nnlut_train.errors import StepError, UsageError
 from nnlut_train.formats import Format

@@ -6,7 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from hw.design import OPS, Request, architectures, design
+from hw.design import design
+from hw.request import OPS, Request, architectures
 from nnlut_train.errors import UsageError
 from nnlut_train.formats import Format
 from nnlut_train.functions import FUNCTIONS, lookup

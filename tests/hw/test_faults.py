@@ -16,8 +16,9 @@ import hw.units.exp
 import hw.units.pwl
 import hw.units.reciprocal
 import hw.units.softmax
-from hw.design import Request, design
+from hw.design import design
 from hw.pipeline import Pipe
+from hw.request import Request
 from hw.stream import beats
 from hw.units import unit_of
 from nnlut_train.errors import StepError, UsageError

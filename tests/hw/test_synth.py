@@ -89,8 +89,8 @@ def test_bram_policy():
     without = synth.synthesize(RANDOM_ROM, "rom", "ice40", bram="off")
     assert (without.bram, without.bram_kinds, without.flip_flops) == (0, {}, 8)
     assert without.luts > 100 > with_bram.luts
-    assert "block RAM off" in without.summary()
-    assert "1 block RAMs (1 SB_RAM40_4K)" in with_bram.summary()
+    assert "(policy off)" in without.summary()
+    assert "1 SB_RAM40_4K (policy auto)" in with_bram.summary()
 
 
 def test_generic_keeps_the_contents_of_a_rom():

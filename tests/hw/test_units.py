@@ -5,7 +5,8 @@ import pytest
 from amaranth.hdl import ClockDomain, Module
 from amaranth.sim import Simulator
 
-from hw.design import FOLDS, OPS, Request, architectures, design
+from hw.design import design
+from hw.request import FOLDS, OPS, Request, architectures
 from hw.units import unit_of
 from hw.units.softmax import ROW_SLOTS
 from nnlut_train.errors import UsageError

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from hw.build import ERROR_BOUND_ULP
-from hw.design import OPS, Request, design
+from hw.design import design
+from hw.request import OPS, Request
 from nnlut_train.formats import Format
 from nnlut_train.functions import FUNCTIONS
 from nnlut_train.tables import DirectTable

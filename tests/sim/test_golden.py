@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.design import FOLDS, OPS, Request, architectures, design
+from hw.design import design
+from hw.request import FOLDS, OPS, Request, architectures
 from nnlut_train.errors import UsageError
 from nnlut_train.formats import Format
 from nnlut_train.tables import DirectTable, PwlTable

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from hw.design import Request, design
+from hw.design import design
+from hw.request import Request
 from sim.golden import SoftmaxSpec
 from sim.stimuli import back_to_back, corner_rows, random_rows, stimuli
 

@@ -5,7 +5,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from hw.design import Request, design
+from hw.design import design
+from hw.request import Request
 from nnlut_train.errors import UsageError
 from sim.vectors import Vectors, load_vectors, make_vectors
 

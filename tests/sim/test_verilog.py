@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from hw.axi import data_bytes, ports
-from hw.design import Request, design
+from hw.design import design
 from hw.manifest import load_build, split_tables, write_folder
+from hw.request import Request
 from hw.verilog import to_verilog
 from nnlut_train.errors import StepError
 from sim.vectors import make_vectors
