@@ -6,6 +6,7 @@ wrong (`UsageError`, which includes a wrong flag), and with status 1 where a ste
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -46,10 +47,17 @@ def run_main(
     Returns
     -------
     int
-        0 where `main` returned, 1 for a `StepError`, 2 for a `UsageError`.
+        0 where `main` returned, 1 for a `StepError`, 2 for a `UsageError`, 130 for Ctrl-C.
     """
     try:
         main(argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader went away, as `| head` does; nothing is left to say, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        status, message = 130, "interrupted"
     except UsageError as error:
         status = 2
         message = str(error)
