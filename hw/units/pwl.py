@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Const, Mux, Value
+from amaranth.hdl import Mux, Value
+from amaranth.lib import data
 
 from nnlut_train.tables import PwlTable
 from sim.golden import PwlSpec
@@ -37,16 +38,17 @@ class Pwl(Unary):
     def emit(spec: PwlSpec, pipe: Pipe, code: Value) -> Value:
         """Add the three stages to `pipe` and return the result."""
         table: PwlTable = spec.table
-        slope, intercept, code = pipe.cut(
-            slope=_select(code, table, table.slopes, shape_of(table.slope)),
-            intercept=_select(code, table, table.intercepts, shape_of(table.intercept)),
-            code=code,
+        line = data.StructLayout(
+            {"slope": shape_of(table.slope), "intercept": shape_of(table.intercept)}
         )
-        product, intercept = pipe.cut(product=slope * code, intercept=intercept)
+        leaves = [
+            Value.cast(line.const({"slope": slope, "intercept": intercept}))
+            for slope, intercept in zip(table.slopes, table.intercepts, strict=True)
+        ]
+        selected, code = pipe.cut(line=_comparator_tree(code, table.breakpoints, leaves), code=code)
+        product, intercept = pipe.cut(
+            product=line(selected).slope * code, intercept=line(selected).intercept
+        )
         total = product + (intercept << table.align)
         (result,) = pipe.cut(result=saturate(round_shift(total, table.shift), table.output))
         return result
-
-
-def _select(code: Value, table: PwlTable, values: Sequence[int], shape: object) -> Value:
-    return _comparator_tree(code, table.breakpoints, [Const(value, shape) for value in values])
