@@ -42,7 +42,7 @@ CASES = [
 
 
 def main() -> None:
-    print("function  entries  MSE         published DP  GQA-LUT   gain  seconds")
+    print("function  entries  MSE         earlier DP  GQA-LUT   gain  seconds")
     total = 0.0
     for name, function, low, high, entries, programme, gqa in CASES:
         x = np.arange(low, high, 0.01)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth.hdl import Cat, ClockDomain, Module
+from amaranth.hdl import ClockDomain, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -58,20 +58,24 @@ class Port:
         return data
 
 
+def _beyond(form: Format, text: str) -> str:
+    """Say what the bits of a port beyond its code do, where it has any."""
+    return f"; higher bits {text}" if form.bits % 8 else ""
+
+
 def ports(spec: Spec) -> list[Port]:
     """Return the ports of the Verilog module of `spec`."""
     widths = {"s": 8 * data_bytes(spec.input), "m": 8 * data_bytes(spec.output)}
     found = [
         Port("aclk", "input", 1, "clock; all ports are synchronous to its rising edge"),
         Port("aresetn", "input", 1, "synchronous reset, active low"),
-        Port("s_axis_tdata", "input", widths["s"], "argument code; higher bits are ignored",
-             spec.input),
+        Port("s_axis_tdata", "input", widths["s"],
+             "argument code" + _beyond(spec.input, "are ignored"), spec.input),
         Port("s_axis_tvalid", "input", 1, "a beat is offered"),
         Port("s_axis_tready", "output", 1, "a beat is accepted"),
         Port("s_axis_tlast", "input", 1, "the beat ends a row"),
-        Port("m_axis_tdata", "output", widths["m"],
-             "result code; higher bits repeat the sign" if spec.output.signed
-             else "result code; higher bits are 0", spec.output),
+        Port("m_axis_tdata", "output", widths["m"], "result code" + _beyond(
+            spec.output, "repeat the sign" if spec.output.signed else "are 0"), spec.output),
         Port("m_axis_tvalid", "output", 1, "a result is offered"),
         Port("m_axis_tready", "input", 1, "the result is accepted"),
         Port("m_axis_tlast", "output", 1, "the result ends a row"),
@@ -115,13 +119,13 @@ class AxiStream(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Return the shell's wiring."""
         m = Module()
-        m.domains.sync = sync = ClockDomain()
+        m.domains.sync = sync = ClockDomain(local=True)
         m.submodules.unit = unit = unit_of(self.spec)
         beat = unit.i.payload
         m.d.comb += [
             sync.clk.eq(self.aclk),
             sync.rst.eq(~self.aresetn),
-            Cat(beat.data).eq(self.s_axis_tdata),
+            beat.data.eq(self.s_axis_tdata),
             beat.last.eq(self.s_axis_tlast),
             unit.i.valid.eq(self.s_axis_tvalid),
             self.s_axis_tready.eq(unit.i.ready),
@@ -130,6 +134,6 @@ class AxiStream(wiring.Component):
             self.m_axis_tvalid.eq(unit.o.valid),
             unit.o.ready.eq(self.m_axis_tready),
         ]
-        if hasattr(self, "overlong"):
-            m.d.comb += self.overlong.eq(unit.overlong)
+        if isinstance(self.spec, SoftmaxSpec):
+            m.d.comb += self.overlong.eq(unit.o_overlong)
         return m

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import amaranth
 import numpy as np
@@ -30,9 +29,9 @@ from .axi import data_bytes, ports
 from .cost import Cost
 from .design import design
 from .manifest import check_folder, split_tables, write_folder
-from .request import Request, architectures
+from .request import Request
 from .result import ERROR_BOUND_ULP, Candidate, Result
-from .synth import synthesize
+from .synth import TARGETS, synthesize
 from .units import unit_of
 from .verilog import to_verilog
 
@@ -49,15 +48,11 @@ def _measure(request: Request, spec: Spec) -> tuple[UnaryAccuracy | SoftmaxAccur
 
 def _choose(request: Request, candidates: Sequence[Candidate]) -> Candidate:
     """Return the architecture that was asked for, or the smallest that is accurate enough."""
-    by_arch = {candidate.arch: candidate for candidate in candidates}
-    if request.arch != "auto":
-        return by_arch[request.arch]
-    if request.plain:
-        return by_arch["pwl"]
-    good = [c for c in candidates if c.bound_ulp < ERROR_BOUND_ULP]
+    wanted = [c for c in candidates if c.arch in request.wanted]
+    good = [c for c in wanted if c.bound_ulp < ERROR_BOUND_ULP]
     if good:
-        return min(good, key=lambda c: c.cost.area)
-    return min(candidates, key=lambda c: c.bound_ulp)
+        return min(good, key=lambda c: c.cost.size)
+    return min(wanted, key=lambda c: c.bound_ulp)
 
 
 @contextmanager
@@ -87,7 +82,8 @@ def build(
     folder : Path, optional
         Where; ``build/<name>`` by default.
     targets : sequence of str
-        For what to report the cost; see `hw.synth.TARGETS`.
+        For what to report the cost, each one of `hw.synth.TARGETS`. Architectures are compared on
+        the first.
     liberty : sequence of Path
         Cell libraries that replace the project's own in the target ``generic``.
     bram : str
@@ -104,45 +100,41 @@ def build(
     """
     began = time.monotonic()
     folder = Path("build") / request.name if folder is None else folder
-    check_folder(folder)
+    earlier = check_folder(folder)
     if liberty and "generic" not in targets:
         raise UsageError("--liberty goes with the target generic, which is not among --target")
     if liberty:
         liberty_files.read_all(liberty)  # before the long work: a wrong file is told at once
     tool = yosys.version()
     description = report.description(request)
-    archs = architectures(request)
+    archs = request.possible
+    first, *others = dict.fromkeys(targets)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
 
-        def submit(verilog: str, target: str, **more: Any) -> Future[Cost]:
-            return pool.submit(synthesize, verilog, request.name, target, **more)
+        def submit(verilog: str, target: str) -> Future[Cost]:
+            cells = liberty if target == "generic" else ()
+            return pool.submit(synthesize, verilog, request.name, target, liberty=cells, bram=bram)
 
         with _step("fit the tables"):
             specs = [design(request, arch, progress=True) for arch in archs]
         with _step("export Verilog"):
             texts = [to_verilog(spec, request.name, description) for spec in specs]
         with _step("measure the accuracy, synthesise"):
-            gates = [submit(text, "generic", liberty=liberty) for text in texts]
+            costs = [submit(text, first) for text in texts]
             measured = [_measure(request, spec) for spec in specs]
             candidates = [
                 Candidate(arch, spec, text, *error, cost.result())
                 for arch, spec, text, error, cost in zip(
-                    archs, specs, texts, measured, gates, strict=True
+                    archs, specs, texts, measured, costs, strict=True
                 )
             ]
         chosen = _choose(request, candidates)
-        fpga = {
-            target: submit(chosen.verilog, target, bram=bram)
-            for target in targets if target != "generic"
-        }  # fmt: skip
+        more = [submit(chosen.verilog, target) for target in others]
         with _step("simulate"):
             bench = run_bench(chosen.spec, unit_of(chosen.spec), seed=request.seed)
             vectors = make_vectors(chosen.spec, request.seed)
         with _step("synthesise"):
-            costs = [
-                chosen.cost if target == "generic" else fpga[target].result()
-                for target in dict.fromkeys(targets)
-            ]
+            reported = [chosen.cost, *(cost.result() for cost in more)]
     spec_json, files = split_tables(chosen.spec)
     files[f"{request.name}.v"] = chosen.verilog.encode()
     widths = (8 * data_bytes(chosen.spec.input), 8 * data_bytes(chosen.spec.output))
@@ -159,7 +151,7 @@ def build(
         "simulation": [
             {"run": run.name, "rows": run.rows, "beats": run.beats} for run in bench.runs
         ],
-        "cost": [cost.to_json() for cost in costs],
+        "cost": [cost.to_json() for cost in reported],
         "other_architectures": {
             c.arch: {"cost": c.cost.to_json(), "max_ulp": c.accuracy.max_ulp,
                      "bound_ulp": c.bound_ulp}
@@ -175,10 +167,10 @@ def build(
     }  # fmt: skip
     with _step("write"):
         write_folder(folder, request.name, manifest, files)
-    others = [c for c in candidates if c is not chosen]
+    rest = [c for c in candidates if c is not chosen]
     return Result(
-        request, chosen, others, bench, costs, folder, [f"{request.name}.json", *sorted(files)],
-        time.monotonic() - began,
+        request, chosen, rest, bench, reported, folder, [f"{request.name}.json", *sorted(files)],
+        earlier if earlier != command else "", time.monotonic() - began,
     )  # fmt: skip
 
 
@@ -187,7 +179,7 @@ def _main(argv: Sequence[str] | None) -> None:
     arguments = parser.parse_args(argv)
     words = sys.argv[1:] if argv is None else argv
     result = build(
-        options.request(arguments), arguments.out, targets=arguments.target or options.TARGETS,
+        options.request(arguments), arguments.out, targets=arguments.target or TARGETS,
         liberty=arguments.liberty, bram=arguments.bram,
         command=shlex.join(["python", "-m", "hw.build", *words]),
     )  # fmt: skip

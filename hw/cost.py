@@ -40,6 +40,11 @@ class Cost(ABC):
         """Give all fields under their names, of types that `json` takes."""
         return asdict(self)
 
+    @property
+    @abstractmethod
+    def size(self) -> float:
+        """The one number by which architectures are compared on the same target."""
+
     @abstractmethod
     def summary(self) -> str:
         """Say the cost in one line, without the design and the target."""
@@ -64,6 +69,11 @@ class FpgaCost(Cost):
     carry: int
     wide_muxes: int
     bram_kinds: dict[str, int]
+
+    @property
+    def size(self) -> float:
+        """LUTs, those of memories included: block RAM and DSPs are there anyway."""
+        return self.luts + self.lutram
 
     def summary(self) -> str:
         """Say the cost in one line, without the design and the target."""
@@ -94,6 +104,11 @@ class AsicCost(Cost):
     combinational_area: float
     unit: str
     libraries: tuple[dict[str, str], ...]
+
+    @property
+    def size(self) -> float:
+        """Area."""
+        return self.area
 
     @property
     def cell_count(self) -> int:

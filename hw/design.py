@@ -31,7 +31,7 @@ def design(request: Request, arch: str, *, progress: bool = False) -> Spec:
     request : Request
         What to build.
     arch : str
-        One of `architectures`.
+        One of ``request.possible``.
     progress : bool
         Show the progress of long fits on a terminal.
     """
@@ -47,8 +47,7 @@ class _Builder:
 
     def unary(self) -> UnarySpec:
         request, function = self.request, self.request.function
-        if request.table is not None:
-            table = request.loaded_table
+        if (table := request.table) is not None:
             return PwlSpec(table) if isinstance(table, PwlTable) else DirectSpec(table)
         inputs = function.input_format(request.bits, request.input_frac)
         output = function.output_format(request.bits, inputs, request.output_frac)
@@ -162,7 +161,9 @@ class _Builder:
             name, target, inputs, output, slope, intercept, entries, objective, weights,
             reference, nn_signs=nn_signs,
         )  # fmt: skip
-        table = fit.fit(problem, self.request.fit, seed=self.request.seed, progress=self.progress)
+        table = fit.fit(
+            problem, self.request.method, seed=self.request.seed, progress=self.progress
+        )
         return PwlSpec(table)
 
 

@@ -12,7 +12,7 @@ def shape_of(form: Format) -> Shape:
     return signed(form.bits) if form.signed else unsigned(form.bits)
 
 
-def round_shift(value: Value, shift: int | Value, shift_max: int | None = None) -> Value:
+def round_shift(value: Value, shift: int | Value) -> Value:
     """Drop `shift` low bits of `value`, rounding half up.
 
     Parameters
@@ -20,9 +20,7 @@ def round_shift(value: Value, shift: int | Value, shift_max: int | None = None) 
     value : Value
         Two's complement or unsigned.
     shift : int or Value
-        Bits to drop; a Value must be unsigned and needs `shift_max`.
-    shift_max : int, optional
-        The largest value that `shift` takes.
+        Bits to drop; a Value must be unsigned.
     """
     if isinstance(shift, int):
         # Without the bits below the half, which cannot carry into the result.

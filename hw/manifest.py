@@ -93,7 +93,9 @@ def split_tables(spec: Spec) -> tuple[dict[str, Any], dict[str, bytes]]:
 def _hash(manifest: Mapping[str, Any]) -> str:
     """Return the SHA-256 of a manifest without that field."""
     rest = {key: value for key, value in manifest.items() if key != "sha256"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+    # As it will be read back: JSON turns the keys of an object into strings, which sort otherwise.
+    canonical = json.dumps(json.loads(json.dumps(rest)), sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def load_build(folder: Path) -> Build:
@@ -132,8 +134,13 @@ def load_build(folder: Path) -> Build:
     return found[0]
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> str:
     """Check that `folder` may be (over)written: it is new, empty, or an unchanged earlier build.
+
+    Returns
+    -------
+    str
+        The command of the earlier build, or nothing.
 
     Raises
     ------
@@ -150,13 +157,13 @@ def check_folder(folder: Path) -> None:
         nearest = next(parent for parent in folder.absolute().parents if parent.exists())
         if not nearest.is_dir():
             raise wrong(f"{nearest} is a file")
-        return
+        return ""
     if not folder.is_dir():
         raise wrong(f"{folder} is a file")
     present = {path.relative_to(folder).as_posix(): path
                for path in sorted(folder.rglob("*")) if not path.is_dir()}  # fmt: skip
     if not present:
-        return
+        return ""
     try:
         manifest = load_build(folder).manifest
         listed = dict(manifest["files"])
@@ -171,6 +178,7 @@ def check_folder(folder: Path) -> None:
             raise wrong(f"{folder} holds something else: {name}")
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != listed[name]:
             raise wrong(f"{path} was changed since it was built")
+    return str(manifest.get("command", ""))
 
 
 def write_folder(

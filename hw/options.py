@@ -4,13 +4,13 @@ import argparse
 from pathlib import Path
 
 from nnlut_train import fit
+from nnlut_train.tables import load
 
 from .cli import ArgumentParser
 from .request import ARCHS, FOLDS, LENGTH_MAX, OPS, Request
-from .synth import BRAM_POLICIES
-from .synth import TARGETS as TARGETS
+from .synth import BRAM_POLICIES, TARGETS
 
-__all__ = ["TARGETS", "add_request", "build_parser", "request"]
+__all__ = ["add_request", "build_parser", "request"]
 
 
 def _domain(text: str) -> tuple[float, float]:
@@ -42,7 +42,8 @@ def add_request(parser: argparse.ArgumentParser, *, op_required: bool = True) ->
         "--domain",
         type=_domain,
         metavar="LO,HI",
-        help="where your own function is used (write --domain=-4,4)",
+        help="where the function is used: required for your own, the source of the default formats "
+        "for all (write --domain=-4,4)",
     )
     add(
         "--input-frac",
@@ -73,9 +74,8 @@ def add_request(parser: argparse.ArgumentParser, *, op_required: bool = True) ->
     add(
         "--fit",
         choices=tuple(fit.METHODS),
-        default="optimal",
         help="how lines are learned: optimal (the provable optimum) or nn (NN-LUT's network; "
-        "needs torch). Default: %(default)s",
+        "needs torch). Default: optimal",
     )
     add(
         "--entries",
@@ -98,6 +98,12 @@ def add_request(parser: argparse.ArgumentParser, *, op_required: bool = True) ->
         metavar="FILE",
         help="build this table of a unary function instead of fitting one",
     )
+    add(
+        "--name",
+        dest="module",
+        metavar="NAME",
+        help="name of the Verilog module and of the folder in build/. Default: OP_intB",
+    )
     add("--seed", type=int, default=0, metavar="S",
         help="seed of the fit and of the simulation. Default: %(default)s")  # fmt: skip
 
@@ -110,8 +116,10 @@ def request(arguments: argparse.Namespace) -> Request:
     UsageError
         If an option is out of range, or does not go with another.
     """
-    names = Request.__dataclass_fields__
-    return Request(**{name: getattr(arguments, name) for name in names})
+    options = {name: getattr(arguments, name) for name in Request.__dataclass_fields__}
+    if arguments.table is not None:
+        options["table"] = load(arguments.table)
+    return Request(**options)
 
 
 def build_parser() -> ArgumentParser:
@@ -135,6 +143,7 @@ def build_parser() -> ArgumentParser:
     add(
         "--liberty",
         nargs="+",
+        action="extend",
         type=Path,
         default=[],
         metavar="FILE",
@@ -148,5 +157,5 @@ def build_parser() -> ArgumentParser:
         help="whether tables and buffers may go to block RAM on FPGAs. Default: %(default)s",
     )
     add("--out", type=Path, metavar="DIR",
-        help="folder to write. Default: build/OP_intB")  # fmt: skip
+        help="folder to write. Default: build/NAME")  # fmt: skip
     return parser

@@ -1,5 +1,6 @@
 """What a build says of itself: the header of the Verilog, the latency, the printed summary."""
 
+import math
 from typing import Any
 
 from nnlut_train.formats import Format
@@ -9,13 +10,13 @@ from sim.golden import DirectSpec, ReciprocalSpec, SoftmaxSpec, Spec
 from .request import Request
 from .result import ERROR_BOUND_ULP, Candidate, Result
 
-__all__ = ["description", "latency", "summary"]
+__all__ = ["description", "latency", "rounded_up", "summary"]
 
 
 def description(request: Request) -> str:
     """Return one line that says what is built."""
     if request.op == "softmax":
-        return f"INT{request.bits} softmax of rows of 1 to {request.length} elements"
+        return f"INT{request.bits} softmax of rows of up to {request.length} elements"
     formula = request.function.formula
     named = request.op if formula == request.op else f"{request.op}, {formula}"
     return f"INT{request.bits} {named}"
@@ -32,6 +33,11 @@ def _format(form: Format) -> str:
     return f"{form} ({'signed' if form.signed else 'unsigned'}, 1 ulp = 2^{-form.frac})"
 
 
+def rounded_up(bound: float) -> str:
+    """Return a bound with three decimals that is one, too."""
+    return f"{math.ceil(bound * 1000) / 1000:.3f}" if math.isfinite(bound) else "no bound:"
+
+
 def _tables(spec: Spec) -> list[str]:
     lines = []
     for name, table in spec.tables():
@@ -39,9 +45,10 @@ def _tables(spec: Spec) -> list[str]:
             shape = f"{len(table.values)} values of {table.output.bits} bits"
         else:
             fitted = f", fitted by {table.meta['method']}" if "method" in table.meta else ""
+            plural = "s" if table.entries > 1 else ""
             shape = (
-                f"{table.entries} segments, slope {table.slope}, intercept {table.intercept}"
-                f"{fitted}"
+                f"{table.entries} segment{plural}, slope {table.slope}, "
+                f"intercept {table.intercept}{fitted}"
             )
         lines.append(f"{name}: {table.meta.get('function', '?')}, {shape}, "
                      f"{table.storage_bits} bits")  # fmt: skip
@@ -64,13 +71,20 @@ def _accuracy(candidate: Candidate) -> list[str]:
     lines = [f"max {accuracy.max_ulp:.3f} ulp, RMS {accuracy.rms_ulp:.3f} ulp, against float64"]
     if isinstance(accuracy, SoftmaxAccuracy):
         lines[0] += f", over {accuracy.rows:,} rows ({accuracy.elements:,} elements)"
-        lines.append(f"proved for every row: max below {candidate.bound_ulp:.3f} ulp")
+        lines.append(f"proved for every row: max at most {rounded_up(candidate.bound_ulp)} ulp")
         lines.append(
             f"arg-max flips {accuracy.flips}, row sums {accuracy.sum_min:.4f} to "
             f"{accuracy.sum_max:.4f}"
         )
+        if candidate.spec.length > 2 ** (candidate.spec.output.frac + 1):
+            lines.append(
+                f"rows of more than {2 ** (candidate.spec.output.frac + 1)} equal logits are all "
+                f"0: the output has too few bits for them"
+            )
     else:
         lines[0] += f", over all {accuracy.codes:,} input codes"
+        if accuracy.max_ulp >= ERROR_BOUND_ULP:
+            lines.append("above 1 ulp: more --entries would lower it")
         if accuracy.clipped:
             lines.append(
                 f"{accuracy.clipped:,} codes have results beyond the output format and saturate"
@@ -88,11 +102,10 @@ def _latency(spec: Spec) -> str:
 def _others(result: Result) -> list[str]:
     lines = []
     for other in result.others:
-        area, unit = other.cost.area, other.cost.unit
-        lines.append(
-            f"{_arch(other)}: {area:,.0f} {unit}, max {other.accuracy.max_ulp:.3f} ulp, "
-            f"latency {_latency(other.spec)}"
-        )
+        lines += [
+            f"{_arch(other)}: max {other.accuracy.max_ulp:.3f} ulp, latency {_latency(other.spec)}",
+            f"{other.cost.target:<8} {other.cost.summary()}",
+        ]
     if not lines:
         lines.append("none")
         if isinstance(result.chosen.spec, DirectSpec) or result.request.table:
@@ -108,9 +121,10 @@ def summary(result: Result) -> str:
     chosen, bench, request = result.chosen, result.bench, result.request
     spec = chosen.spec
     why = ""
-    if request.arch == "auto" and result.others and not request.plain:
+    if len(request.wanted) > 1:
         good = chosen.bound_ulp < ERROR_BOUND_ULP
-        why = " (auto: the smallest below 1 ulp)" if good else " (auto: the most accurate)"
+        why = f"the smallest below 1 ulp on {chosen.cost.target}" if good else "the most accurate"
+        why = f" (auto: {why})"
     measured = "measured"
     if isinstance(spec, SoftmaxSpec):
         measured += " " + ", ".join(f"{clocks} for n = {n}" for n, clocks in bench.latency.items())
@@ -130,6 +144,8 @@ def summary(result: Result) -> str:
         ("other --arch", _others(result)),
         ("written", [f"{result.folder}/", *(f"  {name}" for name in result.files)]),
     ]  # fmt: skip
+    if result.replaced:
+        rows.append(("replaced", [result.replaced]))
     lines = [f"{request.name}: {description(request)}", ""]
     for label, texts in rows:
         for position, text in enumerate(texts):

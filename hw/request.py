@@ -3,15 +3,14 @@
 import math
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from nnlut_train import fit
 from nnlut_train.errors import UsageError
 from nnlut_train.functions import FUNCTIONS, Function, lookup
-from nnlut_train.tables import DirectTable, PwlTable, load
+from nnlut_train.tables import DirectTable, PwlTable
 
 __all__ = [
-    "ARCHS", "DIRECT_BITS_MAX", "FOLDS", "LENGTH_MAX", "OPS", "Request", "architectures",
+    "ARCHS", "DIRECT_BITS_MAX", "FOLDS", "LENGTH_MAX", "OPS", "Request",
 ]  # fmt: skip
 
 #: What `hw.build` knows by name; a user's ``package.module:callable`` is one more.
@@ -35,8 +34,9 @@ class Request:
         One of `OPS`, or a user's ``package.module:callable``.
     bits : int
         Width of input and output: 4 to 16, for softmax 4 to 12.
-    fit : str
-        Method that learns the tables of lines: one of `nnlut_train.fit.METHODS`.
+    fit : str, optional
+        Method that learns the tables of lines: one of `nnlut_train.fit.METHODS`; ``optimal`` by
+        default.
     entries : int, optional
         Segments of each table of lines; see `segments`.
     input_frac, output_frac : int, optional
@@ -46,13 +46,16 @@ class Request:
     length : int, optional
         Softmax: elements of the longest row; 128 by default.
     arch : str
-        One of `ARCHS`: how a table is built.
+        One of `ARCHS`: how a table is built. What only lines have (`fit`, `entries`, and
+        ``fold="none"`` where a range could be reduced) implies ``pwl``.
     fold : str
         One of `FOLDS`: range reduction where the function has one, or plain tables.
     seed : int
         Seed of the fit.
-    table : Path, optional
-        Table file of a unary op, in place of a fit.
+    table : DirectTable or PwlTable, optional
+        Table of a unary op, in place of a fit.
+    module : str, optional
+        Name of the Verilog module; see `name`.
 
     Raises
     ------
@@ -62,7 +65,7 @@ class Request:
 
     op: str
     bits: int = 8
-    fit: str = "optimal"
+    fit: str | None = None
     entries: int | None = None
     input_frac: int | None = None
     output_frac: int | None = None
@@ -71,7 +74,8 @@ class Request:
     arch: str = "auto"
     fold: str = "auto"
     seed: int = 0
-    table: Path | None = None
+    table: DirectTable | PwlTable | None = None
+    module: str | None = None
 
     def __post_init__(self) -> None:
         if self.op != "softmax":
@@ -95,7 +99,7 @@ class Request:
             # Its tables grow with the accuracy of the output.
             _within("--output-frac", self.output_frac, 0, 14, " for softmax")
         for name, value, allowed in (
-            ("--fit", self.fit, tuple(fit.METHODS)),
+            ("--fit", self.method, tuple(fit.METHODS)),
             ("--arch", self.arch, ARCHS),
             ("--fold", self.fold, FOLDS),
         ):
@@ -105,36 +109,55 @@ class Request:
             raise UsageError(
                 f"--arch direct must have --bits of at most {DIRECT_BITS_MAX}, not {self.bits}"
             )
-
+        if self.module is not None and not re.fullmatch(r"[A-Za-z_]\w*", self.module, re.ASCII):
+            raise UsageError(f"--name must be a Verilog identifier, not {self.module!r}")
         if self.table is not None and self.op == "softmax":
             raise UsageError("--table goes with a unary function, not with softmax")
         if self.table is not None:
             given = {"--entries": self.entries, "--input-frac": self.input_frac,
-                     "--output-frac": self.output_frac}  # fmt: skip
+                     "--output-frac": self.output_frac, "--fit": self.fit}  # fmt: skip
             for name, value in given.items():
                 if value is not None:
                     raise UsageError(f"{name} must not be given with --table, which fixes it")
-            table = self.loaded_table
-            if table.input.bits != self.bits:
+            if self.table.meta.get("function", self.op) != self.op:
                 raise UsageError(
-                    f"--bits must be the table's {table.input.bits}, not {self.bits}: {self.table}"
+                    f"--table must be of {self.op}, not of {self.table.meta['function']}"
                 )
-            if self.arch not in ("auto", table.kind):
+            if self.table.input.bits != self.bits:
                 raise UsageError(
-                    f"--arch must be the table's, {table.kind}, not {self.arch}: {self.table}"
+                    f"--bits must be the table's {self.table.input.bits}, not {self.bits}"
                 )
+            if self.arch not in ("auto", self.table.kind):
+                raise UsageError(f"--arch must be the table's, {self.table.kind}, not {self.arch}")
+        if self.arch == "direct" and (option := self._lines_option):
+            raise UsageError(f"{option} goes with --arch pwl, not with --arch direct")
 
     @property
-    def loaded_table(self) -> DirectTable | PwlTable:
-        """The content of `table`."""
-        assert self.table is not None
-        return load(self.table)
-
-    @property
-    def plain(self) -> bool:
-        """Whether lines are to stand where a range reduction could: the papers' plain tables."""
+    def _lines_option(self) -> str | None:
+        """An option that only a table of lines can have, if one was given."""
         reducible = self.op == "softmax" or self.function.reduction is not None
-        return self.fold == "none" and reducible and self.table is None
+        if self.fold == "none" and reducible and self.table is None:
+            return "--fold none"
+        return "--fit" if self.fit else "--entries" if self.entries else None
+
+    @property
+    def method(self) -> str:
+        """The method that learns the tables of lines."""
+        return self.fit or "optimal"
+
+    @property
+    def possible(self) -> tuple[str, ...]:
+        """The architectures that could build this."""
+        if self.table is not None:
+            return (self.table.kind,)
+        return ("pwl", "direct") if self.bits <= DIRECT_BITS_MAX else ("pwl",)
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The architectures that are asked for; of several, the smallest is to be built."""
+        if self.arch != "auto":
+            return (self.arch,)
+        return ("pwl",) if self._lines_option else self.possible
 
     @property
     def segments(self) -> int:
@@ -147,8 +170,8 @@ class Request:
 
     @property
     def name(self) -> str:
-        """Name of the build and of its Verilog module."""
-        return f"{re.sub(r'[^0-9A-Za-z_]', '_', self.op)}_int{self.bits}"
+        """Name of the build and of its Verilog module: by default, of op and bits."""
+        return self.module or f"{re.sub(r'[^0-9A-Za-z_]', '_', self.op)}_int{self.bits}"
 
     @property
     def function(self) -> Function:
@@ -159,10 +182,3 @@ class Request:
 def _within(name: str, value: int, low: int, high: int, context: str = "") -> None:
     if not low <= value <= high:
         raise UsageError(f"{name} must be {low} to {high}{context}, not {value}")
-
-
-def architectures(request: Request) -> tuple[str, ...]:
-    """Return the architectures that could build `request`."""
-    if request.table is not None:
-        return (request.loaded_table.kind,)
-    return ("pwl", "direct") if request.bits <= DIRECT_BITS_MAX else ("pwl",)

@@ -7,7 +7,7 @@ from sim.accuracy import SoftmaxAccuracy, UnaryAccuracy
 from sim.bench import BenchReport
 from sim.golden import Spec
 
-from .cost import AsicCost, Cost
+from .cost import Cost
 from .request import Request
 
 __all__ = ["ERROR_BOUND_ULP", "Candidate", "Result"]
@@ -32,8 +32,8 @@ class Candidate:
         Its measured error.
     bound_ulp : float
         Its proven largest error in ulp, over every input.
-    cost : AsicCost
-        Its area in gates.
+    cost : Cost
+        Its cost on the first target that was asked for.
     """
 
     arch: str
@@ -41,7 +41,7 @@ class Candidate:
     verilog: str
     accuracy: UnaryAccuracy | SoftmaxAccuracy
     bound_ulp: float
-    cost: AsicCost
+    cost: Cost
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ class Result:
         Where it was written.
     files : list of str
         What was written there.
+    replaced : str
+        Command of another build that was there before; empty if none was.
     seconds : float
         How long it took.
     """
@@ -75,4 +77,5 @@ class Result:
     costs: list[Cost]
     folder: Path
     files: list[str]
+    replaced: str
     seconds: float

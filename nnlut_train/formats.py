@@ -27,7 +27,7 @@ class Format:
     signed : bool
         Two's complement if true.
     bits : int
-        Width in bits, the sign included; 1 to 48, so that products stay inside 64 bits.
+        Width in bits, the sign included; 1 to 48.
     frac : int
         Fraction bits, -64 to 64; the scale of one code step (1 ulp) is ``2**-frac``.
 
@@ -80,6 +80,24 @@ class Format:
         floor = np.floor(scaled)
         # Not floor(scaled + 0.5): that sum is itself rounded.
         return self.saturate((floor + (scaled - floor >= 0.5)).astype(np.int64))
+
+    def check(self, codes: np.ndarray) -> np.ndarray:
+        """Return `codes` as int64.
+
+        Raises
+        ------
+        UsageError
+            If they are not integers, or beyond the format.
+        """
+        codes = np.asarray(codes)
+        if codes.dtype.kind not in "iu":
+            raise UsageError(f"codes must be integers, not {codes.dtype}")
+        if codes.size and not self.min <= int(codes.min()) <= int(codes.max()) <= self.max:
+            raise UsageError(
+                f"codes of format {self} must be {self.min} to {self.max}, "
+                f"not {codes.min()} to {codes.max()}"
+            )
+        return codes.astype(np.int64)
 
     def saturate(self, codes: np.ndarray) -> np.ndarray:
         """Limit integer `codes` to the format's range."""

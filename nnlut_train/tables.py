@@ -162,6 +162,14 @@ class PwlTable(Table):
                     f"{self.intercept if name == 'align' else self.output}"
                 )
 
+        reach = max(-self.slope.min, self.slope.max) * max(-self.input.min, self.input.max)
+        reach += max(-self.intercept.min, self.intercept.max) << self.align
+        if reach >> 62 or self.shift > 62:
+            raise UsageError(
+                f"table: slope {self.slope} times input {self.input} plus intercept "
+                f"{self.intercept} must fit 63 bits"
+            )
+
     @property
     def entries(self) -> int:
         """Number of segments N."""

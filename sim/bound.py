@@ -13,18 +13,22 @@ __all__ = ["reciprocal_error", "softmax_bound"]
 
 
 def reciprocal_error(spec: ReciprocalSpec, low: int) -> float:
-    """Return the largest error of 1/x over all codes x >= `low`, as a real number.
+    """Return the largest error of 1/x over all codes x >= `low` > 0, as a real number.
 
     The result is constant where the normalising shift and the table's input are; there 1/x is
-    monotone, so the largest error is at an end.
+    monotone, so the largest error is at an end. Codes that are too small to be normalised within
+    ``spec.shift_max`` are checked one by one.
     """
     assert isinstance(spec.mantissa, PwlSpec | DirectSpec)
     assert not spec.root
     shifts = np.arange(spec.shifts + 1)
     windows = np.arange(1 << spec.mantissa.input.bits) << spec.window_low
     starts = ((1 << (spec.width - 1)) + windows)[:, None] >> shifts
+    small = np.arange(low, 1 << (spec.width - 1 - spec.shifts))
     # Ends of the intervals: each start, and the code before it, of every shift.
-    ends = np.unique(np.concatenate([starts.ravel(), starts.ravel() - 1, [low, spec.input.max]]))
+    ends = np.unique(
+        np.concatenate([starts.ravel(), starts.ravel() - 1, small, [low, spec.input.max]])
+    )
     ends = ends[(ends >= low) & (ends <= spec.input.max)]
     return float(np.abs(spec.output.real(spec.compute(ends)) - 1.0 / spec.input.real(ends)).max())
 
@@ -41,14 +45,19 @@ def softmax_bound(spec: SoftmaxSpec) -> float:
     * ``|ê r - e/S| <= |ê - e Ŝ/S| / Ŝ + ê |r - 1/Ŝ|``;
     * rounding the product adds half an ulp; limiting it to the output's range, as the reference
       is, adds nothing.
+
+    Infinite if the table's exp(0) is 0, as a table of few segments may have it.
     """
     form = spec.exp.input
     exact = np.exp(-form.real(form.codes()))
     table = spec.exp.output.real(spec.exp.compute(form.codes()))
+    if table[0] <= 0:
+        return np.inf  # a sum may be 0: nothing holds
     others = spec.length - 1
     ratios = np.append((table[0] + others * table) / (exact[0] + others * exact), table[0])
     # The smallest sum: the maximum alone, or with the element in question.
     smallest = np.where(form.codes() == 0, table[0], table[0] + table)
     drift = np.maximum(np.abs(table - exact * ratios.min()), np.abs(table - exact * ratios.max()))
     inverse = reciprocal_error(spec.reciprocal, int(spec.exp.compute(np.zeros(1, np.int64))[0]))
-    return float((drift / smallest + table * inverse).max() / spec.output.scale + 0.5)
+    bound = (drift / smallest + table * inverse).max() / spec.output.scale + 0.5
+    return float(bound * (1 + 1e-9))  # the bound itself is computed in float64

@@ -13,7 +13,7 @@ from hw import cli, options
 from hw.design import design
 from hw.manifest import load_build
 from hw.report import description
-from hw.request import Request, architectures
+from hw.request import Request
 from hw.units import unit_of
 from nnlut_train.errors import UsageError
 
@@ -58,11 +58,7 @@ def _main(argv: Sequence[str] | None) -> None:
         print("at full rate and with random stalls on both sides")
         return
     request = options.request(arguments)
-    archs = architectures(request)
-    if request.arch != "auto":
-        archs = (request.arch,)
-    elif request.plain:
-        archs = ("pwl",)
+    archs = request.wanted
     vcds = {arch: _vcd(arguments.vcd, arch if len(archs) > 1 else "") for arch in archs}
     for arch in archs:
         _simulate(request, arch, vcds[arch])

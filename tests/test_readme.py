@@ -5,7 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hw import build, options
+import numpy as np
+
+from hw import build, options, synth
+from hw.manifest import check_folder, load_build
 from sim.run import parser
 
 ROOT = Path(__file__).parents[1]
@@ -25,6 +28,11 @@ def test_the_summary_in_the_readme_is_what_the_main_job_prints(tmp_path, monkeyp
     # All but the time that it took.
     assert summary.splitlines()[:-1] == printed.splitlines()[:-1]
     assert re.fullmatch(r"  done in \d+\.\d s", summary.splitlines()[-1])
+    # What was built can be read, costed, simulated and built again.
+    built = load_build(tmp_path / "build" / "softmax_int8")
+    assert built.spec().compute(np.array([[0, 16, 32], [5, 5, 5]])).shape == (2, 3)
+    assert check_folder(built.folder) == built.manifest["command"]
+    assert synth.main([str(built.folder), "--target", "ecp5"]) == 0
 
 
 def rows(text):

@@ -8,7 +8,7 @@ from .exp import Exp
 from .pwl import Pwl
 from .reciprocal import Reciprocal
 from .softmax import Softmax
-from .unary import EMITTERS, Unary
+from .unary import Unary
 
 __all__ = ["Direct", "Exp", "Pwl", "Reciprocal", "Softmax", "Unary", "unit_of"]
 
@@ -16,7 +16,6 @@ _UNITS = {
     DirectSpec: Direct, ExpSpec: Exp, PwlSpec: Pwl, ReciprocalSpec: Reciprocal,
     SoftmaxSpec: Softmax,
 }  # fmt: skip
-EMITTERS.update({spec: unit.emit for spec, unit in _UNITS.items() if issubclass(unit, Unary)})
 
 
 def unit_of(spec: Spec) -> Unary | Softmax:

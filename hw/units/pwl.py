@@ -10,7 +10,7 @@ from sim.golden import PwlSpec
 
 from ..fixed import round_shift, saturate, shape_of
 from ..pipeline import Pipe
-from .unary import Unary
+from .unary import Unary, stages
 
 __all__ = ["Pwl"]
 
@@ -34,21 +34,22 @@ class Pwl(Unary):
     saturation. Parameters and members: `Unary`.
     """
 
-    @staticmethod
-    def emit(spec: PwlSpec, pipe: Pipe, code: Value) -> Value:
-        """Add the three stages to `pipe` and return the result."""
-        table: PwlTable = spec.table
-        line = data.StructLayout(
-            {"slope": shape_of(table.slope), "intercept": shape_of(table.intercept)}
-        )
-        leaves = [
-            Value.cast(line.const({"slope": slope, "intercept": intercept}))
-            for slope, intercept in zip(table.slopes, table.intercepts, strict=True)
-        ]
-        selected, code = pipe.cut(line=_comparator_tree(code, table.breakpoints, leaves), code=code)
-        product, intercept = pipe.cut(
-            product=line(selected).slope * code, intercept=line(selected).intercept
-        )
-        total = product + (intercept << table.align)
-        (result,) = pipe.cut(result=saturate(round_shift(total, table.shift), table.output))
-        return result
+
+@stages.register
+def _(spec: PwlSpec, pipe: Pipe, code: Value) -> Value:
+    """Add the three stages to `pipe` and return the result."""
+    table: PwlTable = spec.table
+    line = data.StructLayout(
+        {"slope": shape_of(table.slope), "intercept": shape_of(table.intercept)}
+    )
+    leaves = [
+        Value.cast(line.const({"slope": slope, "intercept": intercept}))
+        for slope, intercept in zip(table.slopes, table.intercepts, strict=True)
+    ]
+    selected, code = pipe.cut(line=_comparator_tree(code, table.breakpoints, leaves), code=code)
+    product, intercept = pipe.cut(
+        product=line(selected).slope * code, intercept=line(selected).intercept
+    )
+    total = product + (intercept << table.align)
+    (result,) = pipe.cut(result=saturate(round_shift(total, table.shift), table.output))
+    return result

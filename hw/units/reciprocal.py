@@ -6,7 +6,7 @@ from sim.golden import ReciprocalSpec
 
 from ..fixed import round_shift, saturate, shape_of
 from ..pipeline import Pipe
-from .unary import Unary, emit
+from .unary import Unary, emit, stages
 
 __all__ = ["Reciprocal"]
 
@@ -29,22 +29,23 @@ class Reciprocal(Unary):
     saturation. Parameters and members: `Unary`.
     """
 
-    @staticmethod
-    def emit(spec: ReciprocalSpec, pipe: Pipe, code: Value) -> Value:
-        """Add the stages to `pipe` and return the result."""
-        wide = Signal(spec.width, name=f"{pipe.name}wide")
-        pipe.m.d.comb += wide.eq(code)
-        steps = _leading_zero_steps(pipe.m, wide, spec, f"{pipe.name}steps")
-        code, steps, zero = pipe.cut(code=wide, steps=steps, zero=~wide.any())
-        start = pipe.stage
-        normal = (code << (steps * spec.step))[: spec.width]
-        low = spec.window_low
-        (mantissa,) = pipe.cut(mantissa=normal[low : low + spec.mantissa.input.bits])
-        value = emit(spec.mantissa, pipe, mantissa)
-        steps = pipe.align(steps, start, "steps")
-        zero = pipe.align(zero, start, "zero")
-        right = (spec.right - steps)[: spec.right.bit_length()]
-        shifted = saturate(round_shift(value << spec.left, right), spec.output)
-        (result,) = pipe.cut(result=Mux(zero, Const(spec.output.max, shape_of(spec.output)),
-                                        shifted))  # fmt: skip
-        return result
+
+@stages.register
+def _(spec: ReciprocalSpec, pipe: Pipe, code: Value) -> Value:
+    """Add the stages to `pipe` and return the result."""
+    wide = Signal(spec.width, name=f"{pipe.name}wide")
+    pipe.m.d.comb += wide.eq(code)
+    steps = _leading_zero_steps(pipe.m, wide, spec, f"{pipe.name}steps")
+    code, steps, zero = pipe.cut(code=wide, steps=steps, zero=~wide.any())
+    start = pipe.stage
+    normal = (code << (steps * spec.step))[: spec.width]
+    low = spec.window_low
+    (mantissa,) = pipe.cut(mantissa=normal[low : low + spec.mantissa.input.bits])
+    value = emit(spec.mantissa, pipe, mantissa)
+    steps = pipe.align(steps, start, "steps")
+    zero = pipe.align(zero, start, "zero")
+    right = (spec.right - steps)[: spec.right.bit_length()]
+    shifted = saturate(round_shift(value << spec.left, right), spec.output)
+    (result,) = pipe.cut(result=Mux(zero, Const(spec.output.max, shape_of(spec.output)),
+                                    shifted))  # fmt: skip
+    return result

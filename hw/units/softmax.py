@@ -36,7 +36,7 @@ class Softmax(wiring.Component):
     only more than ``ROW_SLOTS - 2`` complete rows behind one long row make the input wait.
 
     A row longer than ``spec.length`` is cut there: the elements so far are a row, with ``last``
-    on its end, and the next element begins another. `overlong` tells.
+    on its end, and the next element begins another. `o_overlong` tells.
 
     Parameters
     ----------
@@ -49,14 +49,14 @@ class Softmax(wiring.Component):
         ``data``: logit, format ``spec.input``. ``last``: end of the row.
     o : Out(stream.Signature(StructLayout))
         ``data``: probability, format ``spec.output``. ``last``: end of the row.
-    overlong : Out(1)
+    o_overlong : Out(1)
         Goes high when a row was cut, and stays so until reset.
     """
 
     def __init__(self, spec: SoftmaxSpec) -> None:
         self.spec = spec
         super().__init__(
-            {"i": In(beats(spec.input)), "o": Out(beats(spec.output)), "overlong": Out(1)}
+            {"i": In(beats(spec.input)), "o": Out(beats(spec.output)), "o_overlong": Out(1)}
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -70,7 +70,7 @@ class Softmax(wiring.Component):
         m.submodules.maxima = maxima = SyncFIFOBuffered(width=spec.input.bits, depth=ROW_SLOTS)
         # The second buffer also bridges the time in which the row's reciprocal is computed.
         m.submodules.distances = distances = SyncFIFOBuffered(
-            width=distance_beat.size, depth=spec.length + spec.reciprocal.latency + 4
+            width=distance_beat.size, depth=spec.length + spec.reciprocal.latency + 3
         )
         m.submodules.reciprocals = reciprocals = SyncFIFOBuffered(
             width=spec.reciprocal.output.bits, depth=ROW_SLOTS
@@ -85,7 +85,7 @@ class Softmax(wiring.Component):
         first = Signal(init=1)
         position = Signal(range(spec.length))
         largest = Signal(shape_of(spec.input), reset_less=True)
-        new_largest = Signal.like(largest)
+        new_largest = Signal(shape_of(spec.input))
         last = Signal()
         full_length = position == spec.length - 1
         m.d.comb += [
@@ -104,7 +104,7 @@ class Softmax(wiring.Component):
                 position.eq(Mux(last, 0, position + 1)),
             ]
             with m.If(full_length & ~beat.last):
-                m.d.sync += self.overlong.eq(1)
+                m.d.sync += self.o_overlong.eq(1)
 
     def _sum(
         self, m: Module, logits: SyncFIFOBuffered, maxima: SyncFIFOBuffered,

@@ -1,6 +1,6 @@
 """What the units with one result a beat have in common: a stream in, a pipeline, a stream out."""
 
-from collections.abc import Callable
+from functools import singledispatch
 
 from amaranth.hdl import Module, Value
 from amaranth.lib import wiring
@@ -11,10 +11,13 @@ from sim.golden import UnarySpec
 from ..pipeline import Pipe
 from ..stream import beats
 
-__all__ = ["EMITTERS", "Unary", "emit"]
+__all__ = ["Unary", "emit", "stages"]
 
-#: Type of a specification -> function that adds its logic to a pipeline. Filled by `hw.units`.
-EMITTERS: dict[type[UnarySpec], Callable[[UnarySpec, Pipe, Value], Value]] = {}
+
+@singledispatch
+def stages(spec: UnarySpec, pipe: Pipe, code: Value) -> Value:
+    """Add the stages of `spec` to `pipe` and return the result; each unit registers its own."""
+    raise TypeError(f"no unit has the stages of a {type(spec).__name__}")
 
 
 def emit(spec: UnarySpec, pipe: Pipe, code: Value) -> Value:
@@ -26,9 +29,9 @@ def emit(spec: UnarySpec, pipe: Pipe, code: Value) -> Value:
         If the logic has another number of stages than the specification states.
     """
     start = pipe.stage
-    result = EMITTERS[type(spec)](spec, pipe, code)
-    stages = pipe.stage - start
-    assert stages == spec.latency, f"{spec.kind} has {stages} stages, not {spec.latency}"
+    result = stages(spec, pipe, code)
+    count = pipe.stage - start
+    assert count == spec.latency, f"{spec.kind} has {count} stages, not {spec.latency}"
     return result
 
 

@@ -12,6 +12,8 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -90,11 +92,17 @@ class Problem:
                 raise UsageError(f"weights must be {count} numbers >= 0, not all zero")
             object.__setattr__(self, "weights", weights)
 
+    def fits(self, table: PwlTable) -> bool:
+        """Return whether `table` has this problem's formats."""
+        names = ("input", "output", "slope", "intercept")
+        return all(getattr(table, name) == getattr(self, name) for name in names)
+
     def key(self, method: str, seed: int) -> str:
         """Return a SHA-256 over all that the result of a fit depends on."""
         digest = hashlib.sha256()
         description = [
             method, METHODS[method], seed, self.function, self.entries, self.objective,
+            metadata.version("torch") if method == "nn" and find_spec("torch") else None,
             *(str(f) for f in (self.input, self.output, self.slope, self.intercept)),
             self.nn_range, self.nn_signs,
         ]  # fmt: skip
@@ -148,7 +156,7 @@ def fit(
     if cache:
         try:
             table = load(path)
-            if isinstance(table, PwlTable):
+            if isinstance(table, PwlTable) and problem.fits(table):
                 return table
         except UsageError:
             pass  # not there yet, or damaged: fit, and replace it below

@@ -90,7 +90,7 @@ class ExpSpec(UnarySpec):
 
     def compute(self, codes: np.ndarray) -> np.ndarray:
         """Return ``saturate(round_shift(table(f) << left, right))``."""
-        power = (np.asarray(codes, dtype=np.int64) * self.factor) >> self.drop
+        power = (self.input.check(codes) * self.factor) >> self.drop
         bits = self.fraction.input.bits
         exponent = power >> bits
         mantissa = self.fraction.compute(power & ((1 << bits) - 1))

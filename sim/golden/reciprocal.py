@@ -96,7 +96,7 @@ class ReciprocalSpec(UnarySpec):
 
     def compute(self, codes: np.ndarray) -> np.ndarray:
         """Return ``saturate(round_shift(table(m) << left, right - steps))``."""
-        codes = np.asarray(codes, dtype=np.int64)
+        codes = self.input.check(codes)
         # frexp's exponent of an integer below 2**53 is its bit length, exactly.
         zeros = self.width - np.frexp(codes.astype(np.float64))[1]
         steps = np.minimum(zeros // self.step, self.shifts)

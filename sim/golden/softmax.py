@@ -79,9 +79,10 @@ class SoftmaxSpec(Spec):
 
     def compute(self, codes: np.ndarray) -> np.ndarray:
         """Return the probabilities (int64) of rows of logits, shape (..., length of the row)."""
-        codes = np.asarray(codes, dtype=np.int64)
-        if not 1 <= codes.shape[-1] <= self.length:
-            raise UsageError(f"a row must have 1 to {self.length} elements, not {codes.shape[-1]}")
+        codes = self.input.check(codes)
+        size = codes.shape[-1] if codes.ndim else 0
+        if not 1 <= size <= self.length:
+            raise UsageError(f"a row must have 1 to {self.length} elements, not {size}")
         e = self._exponentials[codes.max(axis=-1, keepdims=True) - codes]
         r = self.reciprocal.compute(e.sum(axis=-1, keepdims=True))
         return self.output.saturate(round_shift(e * r, self.shift))

@@ -30,7 +30,13 @@ class Spec(ABC):
 
     @abstractmethod
     def compute(self, codes: np.ndarray) -> np.ndarray:
-        """Return the output codes (int64, same shape) of input `codes`, bit-exact."""
+        """Return the output codes (int64, same shape) of input `codes`, bit-exact.
+
+        Raises
+        ------
+        UsageError
+            If `codes` are not integers of the input's format.
+        """
 
     @abstractmethod
     def latency_of(self, length: int) -> int:
@@ -120,4 +126,4 @@ class TableSpec(UnarySpec):
 
     def compute(self, codes: np.ndarray) -> np.ndarray:
         """Return what the table has for `codes`."""
-        return self.table.lookup(codes)
+        return self.table.lookup(self.input.check(codes))

@@ -6,14 +6,16 @@ import math
 import numpy as np
 import pytest
 
+from hw import options
 from hw.design import design
-from hw.request import OPS, Request, architectures
+from hw.request import OPS, Request
 from nnlut_train.errors import UsageError
 from nnlut_train.formats import Format
 from nnlut_train.functions import FUNCTIONS, lookup
 from nnlut_train.tables import DirectTable, PwlTable, load, save
 from sim.golden import DirectSpec, ExpSpec, PwlSpec, ReciprocalSpec, SoftmaxSpec
 
+S4 = Format(True, 4, 0)
 REDUCED = {"exp": ExpSpec, "reciprocal": ReciprocalSpec, "rsqrt": ReciprocalSpec}
 # Each in another form than the module's, and by the scalar functions of `math`.
 EXACT = {
@@ -71,7 +73,7 @@ def test_every_op_is_covered():
         ({"domain": (1, 1)}, r"^a domain must be two finite numbers LO < HI, not \(1, 1\)$"),
         ({"op": "softmax", "domain": (0, 1)},
          r"^--domain goes with a unary function, not with softmax$"),
-        ({"op": "softmax", "table": "any.json"},
+        ({"op": "softmax", "table": DirectTable(S4, S4, tuple(range(-8, 8)))},
          r"^--table goes with a unary function, not with softmax$"),
         ({"bits": 3}, r"^--bits must be 4 to 16 for gelu, not 3$"),
         ({"bits": 17}, r"^--bits must be 4 to 16 for gelu, not 17$"),
@@ -91,6 +93,7 @@ def test_every_op_is_covered():
         ({"fit": "best"}, r"^--fit must be one of optimal, nn, not 'best'$"),
         ({"arch": "rom"}, r"^--arch must be one of auto, pwl, direct, not 'rom'$"),
         ({"fold": "all"}, r"^--fold must be one of auto, none, not 'all'$"),
+        ({"module": "2x"}, r"^--name must be a Verilog identifier, not '2x'$"),
         ({"arch": "direct", "bits": 13},
          r"^--arch direct must have --bits of at most 12, not 13$"),
     ],
@@ -117,28 +120,44 @@ def test_both_ends_of_every_option_are_allowed(options):
 
 def test_tables_of_another_width_or_kind_are_refused(tables):
     with pytest.raises(UsageError) as error:
-        Request("gelu", 8, table=tables["pwl"])
-    assert str(error.value) == f"--bits must be the table's 4, not 8: {tables['pwl']}"
+        Request("gelu", 8, table=load(tables["pwl"]))
+    assert str(error.value) == "--bits must be the table's 4, not 8"
     for arch, kind in (("pwl", "direct"), ("direct", "pwl")):
         with pytest.raises(UsageError) as error:
-            Request("gelu", 4, arch=arch, table=tables[kind])
-        assert str(error.value) == f"--arch must be the table's, {kind}, not {arch}: {tables[kind]}"
-        assert Request("gelu", 4, arch=kind, table=tables[kind]).loaded_table.kind == kind
+            Request("gelu", 4, arch=arch, table=load(tables[kind]))
+        assert str(error.value) == f"--arch must be the table's, {kind}, not {arch}"
+        assert Request("gelu", 4, arch=kind, table=load(tables[kind])).wanted == (kind,)
+
+
+def asked(*words):
+    """Return the request of a command line."""
+    parser = options.build_parser()
+    return options.request(
+        parser.parse_args(["--op", "gelu", "--bits", "4", *[str(word) for word in words]])
+    )
+
+
+@pytest.mark.parametrize(
+    "words", [("--entries", 3), ("--fit", "nn"), ("--input-frac", 2), ("--output-frac", 2)]
+)
+def test_what_a_table_fixes_must_not_be_given(tables, words):
+    with pytest.raises(UsageError, match=f"{words[0]} must not be given with --table"):
+        asked("--table", tables["pwl"], *words)
 
 
 def test_table_files_are_checked(tables, tmp_path):
     with pytest.raises(UsageError, match=r"missing\.json: cannot be read: "):
-        Request("gelu", 4, table=tmp_path / "missing.json")
+        asked("--table", tmp_path / "missing.json")
     text = tables["direct"].read_text()
     tables["direct"].write_text(text.replace("-8,", "-7,"))
     with pytest.raises(UsageError, match=r"direct\.json: table: sha256 does not match"):
-        Request("gelu", 4, table=tables["direct"])
+        asked("--table", tables["direct"])
 
 
 @pytest.mark.parametrize("kind", ["direct", "pwl"])
 def test_a_table_file_is_built_as_it_is(tables, kind):
-    request = Request("gelu", 4, table=tables[kind])
-    assert architectures(request) == (kind,)
+    request = asked("--table", tables[kind])
+    assert request.possible == (kind,)
     spec = design(request, kind)
     assert type(spec) is {"direct": DirectSpec, "pwl": PwlSpec}[kind]
     assert spec.table == load(tables[kind])
@@ -166,15 +185,26 @@ def test_default_segments():
 
 
 @pytest.mark.parametrize("op", OPS)
-def test_plain(op):
-    assert not Request(op).plain
-    assert Request(op, fold="none").plain == (op == "softmax" or op in REDUCED)
+def test_plain_lines_are_wanted_where_a_range_could_be_reduced(op):
+    assert Request(op).wanted == ("pwl", "direct")
+    reducible = op == "softmax" or op in REDUCED
+    assert Request(op, fold="none").wanted == (("pwl",) if reducible else ("pwl", "direct"))
+
+
+@pytest.mark.parametrize("option", [{"entries": 4}, {"fit": "nn"}, {"fit": "optimal"}])
+def test_options_of_lines_imply_lines(option):
+    assert Request("gelu", **option).wanted == ("pwl",)
+    (name,) = option
+    with pytest.raises(UsageError, match=rf"^--{name} goes with --arch pwl, not"):
+        Request("gelu", arch="direct", **option)
+    with pytest.raises(UsageError, match=r"^--fold none goes with --arch pwl"):
+        Request("softmax", arch="direct", fold="none")
 
 
 def test_architectures():
-    assert architectures(Request("gelu", 12)) == ("pwl", "direct")
-    assert architectures(Request("gelu", 13)) == ("pwl",)
-    assert architectures(Request("softmax", 12)) == ("pwl", "direct")
+    assert Request("gelu", 12).possible == ("pwl", "direct")
+    assert Request("gelu", 13).possible == ("pwl",)
+    assert Request("softmax", 12).possible == ("pwl", "direct")
 
 
 def test_function_and_domain():

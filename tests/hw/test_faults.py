@@ -230,7 +230,7 @@ def cut_off(value, form):
     return value.as_signed() if form.signed else value
 
 
-def truncate(value, shift, shift_max=None):
+def truncate(value, shift):
     """Drop low bits, in place of rounding them."""
     return value >> shift
 
@@ -301,7 +301,7 @@ def test_truncation_in_place_of_rounding_is_caught(monkeypatch, name):
 
 
 def test_rounding_half_down_is_caught(monkeypatch):
-    def half_down(value, shift, shift_max=None):
+    def half_down(value, shift):
         return (value + (1 << (shift - 1)) - 1) >> shift
 
     # Of all codes, some sum is a tie.

@@ -6,7 +6,7 @@ from amaranth.hdl import ClockDomain, Module
 from amaranth.sim import Simulator
 
 from hw.design import design
-from hw.request import FOLDS, OPS, Request, architectures
+from hw.request import FOLDS, OPS, Request
 from hw.units import unit_of
 from hw.units.softmax import ROW_SLOTS
 from nnlut_train.errors import UsageError
@@ -99,6 +99,15 @@ def test_16_bits_at_every_code(op):
 def test_unusual_formats(op, input_frac, output_frac):
     for arch in ("pwl", "direct"):
         check(spec_of(op, 7, arch, input_frac=input_frac, output_frac=output_frac))
+
+
+@pytest.mark.parametrize(
+    ("op", "options"),
+    [("exp", {"input_frac": 12, "output_frac": 2}),
+     ("softmax", {"input_frac": 24, "output_frac": 3, "length": 3})],
+)  # fmt: skip
+def test_arguments_so_fine_that_the_exponent_never_changes(op, options):
+    check(spec_of(op, 4, "pwl", **options))
 
 
 @pytest.mark.parametrize("entries", [1, 2, 3, 5, 64])
@@ -301,7 +310,7 @@ async def send(ctx, unit, row, *, last=True):
         )  # fmt: skip
         ctx.set(unit.i.valid, 1)
         await ctx.tick().until(unit.i.ready)
-        seen.append(ctx.get(unit.overlong))
+        seen.append(ctx.get(unit.o_overlong))
     ctx.set(unit.i.valid, 0)
     return seen
 
@@ -327,7 +336,7 @@ def test_overlong_rises_with_the_cut_and_stays_until_reset(length):
     row = list(range(-5, 3 * length - 5))
 
     async def testbench(ctx, domain):
-        assert ctx.get(unit.overlong) == 0
+        assert ctx.get(unit.o_overlong) == 0
         # A row of the maximum length is not overlong.
         assert await send(ctx, unit, row[:length]) == [0] * length
         assert await receive(ctx, unit, length) == expected(spec, [np.array(row[:length])])
@@ -342,14 +351,14 @@ def test_overlong_rises_with_the_cut_and_stays_until_reset(length):
         assert await receive(ctx, unit, 1) == expected(spec, [np.array([9])])
         for _ in range(20):
             await ctx.tick()
-            assert ctx.get(unit.overlong) == 1
+            assert ctx.get(unit.o_overlong) == 1
         ctx.set(domain.rst, 1)
         await ctx.tick()
         ctx.set(domain.rst, 0)
-        assert ctx.get(unit.overlong) == 0
+        assert ctx.get(unit.o_overlong) == 0
         assert set(await send(ctx, unit, row[:length])) == {0}
         assert await receive(ctx, unit, length) == expected(spec, [np.array(row[:length])])
-        assert ctx.get(unit.overlong) == 0
+        assert ctx.get(unit.o_overlong) == 0
 
     simulate(unit, testbench)
 
@@ -367,7 +376,7 @@ def test_a_stalled_beat_does_not_make_a_row_overlong():
             _, _, ready = await ctx.tick().sample(unit.i.ready)
             waited += not ready
         assert waited > 50, "the output is never taken: the input must wait"
-        assert ctx.get(unit.overlong) == 0
+        assert ctx.get(unit.o_overlong) == 0
 
     simulate(unit, testbench)
 
@@ -417,7 +426,7 @@ def test_the_waveform_is_written_on_request(tmp_path):
 
 def test_every_architecture_has_a_unit():
     request = Request("gelu", 8)
-    for arch in architectures(request):
+    for arch in request.possible:
         spec = design(request, arch)
         unit = unit_of(spec)
         assert unit.spec is spec

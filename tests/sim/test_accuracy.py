@@ -1,11 +1,13 @@
+import dataclasses
+import itertools
 import math
 
 import numpy as np
 import pytest
 
-from hw.build import ERROR_BOUND_ULP
 from hw.design import design
 from hw.request import OPS, Request
+from hw.result import ERROR_BOUND_ULP
 from nnlut_train.formats import Format
 from nnlut_train.functions import FUNCTIONS
 from nnlut_train.tables import DirectTable
@@ -19,7 +21,7 @@ from sim.bound import reciprocal_error, softmax_bound
 from sim.golden import DirectSpec, ReciprocalSpec, SoftmaxSpec
 from sim.stimuli import corner_rows, random_rows
 
-#: Rows of the largest measurement; the issue of the main job asks for as many.
+#: Rows of the largest measurement.
 MANY = 100_000
 
 
@@ -245,3 +247,54 @@ def test_direct_tables_are_within_half_an_ulp(op, bits):
 def test_tables_of_lines_are_accurate_by_default(op):
     # By default the lines cost no more than the rounding does.
     assert unary_accuracy(design(Request(op, 8), "pwl"), FUNCTIONS[op]).max_ulp < 1.5
+
+
+def every_row(spec):
+    """Return all rows of a small softmax, of all lengths."""
+    codes = spec.input.codes().tolist()
+    return [
+        np.array(row)
+        for length in range(1, spec.length + 1)
+        for row in itertools.product(codes, repeat=length)
+    ]
+
+
+def test_the_bound_is_tight_where_the_tables_are_fine():
+    # Exponentials and reciprocals that are all but exact leave half an ulp of rounding, no less.
+    length = 3
+    coarse = design(Request("softmax", 4, length=length), "direct")
+    exp = design(Request("softmax", 4, length=length, output_frac=12), "direct")
+    spec = SoftmaxSpec(coarse.input, coarse.output, length, exp.exp, exp.reciprocal)
+    measured = softmax_accuracy(spec, every_row(spec)).max_ulp
+    assert measured <= softmax_bound(spec) <= measured + 0.03
+    assert softmax_bound(spec) >= 0.5
+
+
+@pytest.mark.parametrize("bias", [-200, -50, 40])
+def test_the_bound_counts_the_error_of_the_maximum_itself(bias):
+    # exp(0) of this table is not 1: rows of one element are wrong by that alone.
+    spec = design(Request("softmax", 4, length=2), "direct")
+    values = spec.exp.table.values
+    biased = dataclasses.replace(
+        spec.exp.table, values=tuple(int(spec.exp.output.saturate(v + bias)) for v in values)
+    )
+    spec = dataclasses.replace(spec, exp=DirectSpec(biased))
+    measured = softmax_accuracy(spec, every_row(spec)).max_ulp
+    assert measured <= softmax_bound(spec)
+
+
+def test_the_reciprocal_is_checked_where_it_is_not_normalised():
+    request = Request("softmax", 5, length=16, input_frac=2, output_frac=2, fold="none", entries=1)
+    spec = design(request, "pwl")
+    low = int(spec.exp.compute(np.zeros(1, np.int64))[0])
+    assert low < 1 << (spec.reciprocal.width - 1 - spec.reciprocal.shifts)
+    codes = np.arange(low, spec.reciprocal.input.max + 1)
+    form = spec.reciprocal.output
+    errors = form.real(spec.reciprocal.compute(codes)) - 1 / spec.reciprocal.input.real(codes)
+    assert reciprocal_error(spec.reciprocal, low) == np.abs(errors).max()
+
+
+def test_there_is_no_bound_where_the_sum_may_be_zero():
+    spec = design(Request("softmax", 4, length=2), "direct")
+    zeros = dataclasses.replace(spec.exp.table, values=(0,) * 16)
+    assert softmax_bound(dataclasses.replace(spec, exp=DirectSpec(zeros))) == np.inf

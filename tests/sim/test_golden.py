@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw.design import design
-from hw.request import FOLDS, OPS, Request, architectures
+from hw.request import FOLDS, OPS, Request
 from nnlut_train.errors import UsageError
 from nnlut_train.formats import Format
 from nnlut_train.tables import DirectTable, PwlTable
@@ -121,7 +121,7 @@ def check_all_codes(spec, stride=1):
 @pytest.mark.parametrize("arch", ["pwl", "direct"])
 @pytest.mark.parametrize("op", UNARY)
 def test_unary_models_are_their_naive_formulation_at_every_code(op, arch, fold):
-    check_all_codes(design(Request(op, 8, arch=arch, fold=fold), arch))
+    check_all_codes(design(Request(op, 8, fold=fold), arch))
 
 
 @pytest.mark.parametrize("op", ["exp", "reciprocal", "rsqrt"])
@@ -131,7 +131,7 @@ def test_unary_models_are_their_naive_formulation_at_every_code(op, arch, fold):
 )
 def test_reduced_models_in_unusual_formats(op, bits, input_frac, output_frac):
     request = Request(op, bits, input_frac=input_frac, output_frac=output_frac)
-    for arch in architectures(request):
+    for arch in request.possible:
         check_all_codes(design(request, arch))
 
 
@@ -245,7 +245,7 @@ def softmaxes():
     for arch in ("pwl", "direct"):
         for fold in FOLDS:
             for bits, length in ((4, 1), (8, 7), (10, 128), (12, 3)):
-                yield design(Request("softmax", bits, length=length, arch=arch, fold=fold), arch)
+                yield design(Request("softmax", bits, length=length, fold=fold), arch)
 
 
 def test_softmax_is_its_naive_formulation():

@@ -302,3 +302,13 @@ def test_the_header_documents_the_ports(parts, name):
     assert "/root" not in text
     assert "/home" not in text
     assert ".py" not in text
+
+
+@pytest.mark.skipif(shutil.which("verilator") is None, reason="needs Verilator (verilator)")
+@pytest.mark.parametrize("name", ["softmax", "gelu", "exp", "reciprocal"])
+def test_verilator_has_no_complaint(build, name):
+    made = build(name)
+    done = subprocess.run(
+        ["verilator", "--lint-only", str(made.verilog)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
