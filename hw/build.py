@@ -4,6 +4,7 @@
 its golden model, synthesises it, writes ``build/softmax_int8/`` and prints what it is and costs.
 """
 
+import math
 import os
 import shlex
 import sys
@@ -44,6 +45,11 @@ def _measure(request: Request, spec: Spec) -> tuple[UnaryAccuracy | SoftmaxAccur
     assert isinstance(spec, UnarySpec)
     accuracy = unary_accuracy(spec, request.function)
     return accuracy, accuracy.max_ulp  # every code was measured
+
+
+def _finite(bound: float) -> float | None:
+    """Return a bound as JSON can hold it: null where there is none."""
+    return bound if math.isfinite(bound) else None
 
 
 def _choose(request: Request, candidates: Sequence[Candidate]) -> Candidate:
@@ -145,16 +151,17 @@ def build(
         "verilog": f"{request.name}.v",
         "architecture": chosen.arch,
         "ports": [port.to_json() for port in ports(chosen.spec)],
-        "latency": report.latency(chosen.spec) | {"measured": bench.latency},
+        "latency": report.latency(chosen.spec)
+        | {"measured": {str(length): clocks for length, clocks in bench.latency.items()}},
         "throughput": {"elements_per_clock": bench.throughput},
-        "accuracy": chosen.accuracy.to_json() | {"bound_ulp": chosen.bound_ulp},
+        "accuracy": chosen.accuracy.to_json() | {"bound_ulp": _finite(chosen.bound_ulp)},
         "simulation": [
             {"run": run.name, "rows": run.rows, "beats": run.beats} for run in bench.runs
         ],
         "cost": [cost.to_json() for cost in reported],
         "other_architectures": {
             c.arch: {"cost": c.cost.to_json(), "max_ulp": c.accuracy.max_ulp,
-                     "bound_ulp": c.bound_ulp}
+                     "bound_ulp": _finite(c.bound_ulp)}
             for c in candidates if c is not chosen
         },
         "spec": spec_json,

@@ -205,7 +205,10 @@ def write_folder(
     hashes = {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
     full = {"schema": SCHEMA, "name": name, **manifest, "files": hashes}
     full["sha256"] = _hash(full)
-    content = {**files, f"{name}.json": (json.dumps(full, indent=1) + "\n").encode()}
+    content = {
+        **files,
+        f"{name}.json": (json.dumps(full, indent=1, allow_nan=False) + "\n").encode(),
+    }
     folder = folder.resolve()
     partial = None
     try:
@@ -219,8 +222,13 @@ def write_folder(
             target.write_bytes(data)
         check_folder(folder)
         if folder.exists():
-            shutil.rmtree(folder)
-        partial.rename(folder)
+            # Set aside, not deleted: at no moment are both the old and the new one missing.
+            earlier = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+            folder.rename(earlier / "earlier")
+            partial.rename(folder)
+            shutil.rmtree(earlier)
+        else:
+            partial.rename(folder)
     except OSError as error:
         raise UsageError(
             f"--out must be a folder that can be written, not {folder}: {error.strerror or error}"

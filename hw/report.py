@@ -5,7 +5,7 @@ from typing import Any
 
 from nnlut_train.formats import Format
 from sim.accuracy import SoftmaxAccuracy
-from sim.golden import DirectSpec, ReciprocalSpec, SoftmaxSpec, Spec
+from sim.golden import DirectSpec, ExpSpec, ReciprocalSpec, SoftmaxSpec, Spec
 
 from .request import Request
 from .result import ERROR_BOUND_ULP, Candidate, Result
@@ -35,7 +35,7 @@ def _format(form: Format) -> str:
 
 def rounded_up(bound: float) -> str:
     """Return a bound with three decimals that is one, too."""
-    return f"{math.ceil(bound * 1000) / 1000:.3f}" if math.isfinite(bound) else "no bound:"
+    return f"{math.ceil(bound * 1000) / 1000:.3f}" if math.isfinite(bound) else "inf"
 
 
 def _tables(spec: Spec) -> list[str]:
@@ -56,14 +56,9 @@ def _tables(spec: Spec) -> list[str]:
 
 
 def _arch(candidate: Candidate) -> str:
-    def reduces(spec: Spec) -> bool:
-        if isinstance(spec, SoftmaxSpec):
-            return reduces(spec.exp)
-        return spec.kind in ("exp", "reciprocal")
-
-    if isinstance(candidate.spec, ReciprocalSpec) or reduces(candidate.spec):
-        return f"{candidate.arch} after range reduction"
-    return candidate.arch
+    spec = candidate.spec.exp if isinstance(candidate.spec, SoftmaxSpec) else candidate.spec
+    reduced = isinstance(spec, ExpSpec | ReciprocalSpec)
+    return f"{candidate.arch} after range reduction" if reduced else candidate.arch
 
 
 def _accuracy(candidate: Candidate) -> list[str]:
@@ -71,7 +66,10 @@ def _accuracy(candidate: Candidate) -> list[str]:
     lines = [f"max {accuracy.max_ulp:.3f} ulp, RMS {accuracy.rms_ulp:.3f} ulp, against float64"]
     if isinstance(accuracy, SoftmaxAccuracy):
         lines[0] += f", over {accuracy.rows:,} rows ({accuracy.elements:,} elements)"
-        lines.append(f"proved for every row: max at most {rounded_up(candidate.bound_ulp)} ulp")
+        if math.isfinite(candidate.bound_ulp):
+            lines.append(f"proved for every row: max at most {rounded_up(candidate.bound_ulp)} ulp")
+        else:
+            lines.append("no bound holds: exp(0) of the table is 0, and so may a sum be")
         lines.append(
             f"arg-max flips {accuracy.flips}, row sums {accuracy.sum_min:.4f} to "
             f"{accuracy.sum_max:.4f}"

@@ -1,6 +1,6 @@
 """Softmax of rows of any length, one element a clock."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
@@ -82,6 +82,7 @@ class Softmax(wiring.Component):
 
     def _load(self, m: Module, logits: SyncFIFOBuffered, maxima: SyncFIFOBuffered) -> None:
         spec, beat = self.spec, self.i.payload
+        stored = beat_layout(spec.input)(logits.w_data)
         first = Signal(init=1)
         position = Signal(range(spec.length))
         largest = Signal(shape_of(spec.input), reset_less=True)
@@ -92,7 +93,8 @@ class Softmax(wiring.Component):
             last.eq(beat.last | full_length),
             new_largest.eq(Mux(first | (beat.data > largest), beat.data, largest)),
             self.i.ready.eq(logits.w_rdy & maxima.w_rdy),
-            logits.w_data.eq(Cat(beat.data, last)),
+            stored.data.eq(beat.data),
+            stored.last.eq(last),
             logits.w_en.eq(self.i.valid & maxima.w_rdy),
             maxima.w_data.eq(new_largest),
             maxima.w_en.eq(self.i.valid & logits.w_rdy & last),
@@ -112,6 +114,7 @@ class Softmax(wiring.Component):
     ) -> None:  # fmt: skip
         spec = self.spec
         logit = beat_layout(spec.input)(logits.r_data)
+        stored = beat_layout(spec.exp.input)(distances.w_data)
         advance = Signal(name="sum_advance")
         present = logits.r_rdy & maxima.r_rdy
         moves = Signal(name="sum_moves")
@@ -121,7 +124,8 @@ class Softmax(wiring.Component):
             distance.eq(maxima.r_data.as_signed() - logit.data),
             logits.r_en.eq(moves),
             maxima.r_en.eq(moves & logit.last),
-            distances.w_data.eq(Cat(distance, logit.last)),
+            stored.data.eq(distance),
+            stored.last.eq(logit.last),
             distances.w_en.eq(moves),
         ]
         pipe = Pipe(m, advance, "sum_")
