@@ -82,6 +82,13 @@ def test_other_widths_at_every_code(op, bits, arch):
     assert full.beats == 1 << bits
 
 
+@pytest.mark.parametrize("op", OPS[1:])
+def test_12_bit_lines_at_every_code(op):
+    spec = spec_of(op, 12)
+    runs = [run for run in stimuli(spec) if run.name == "all rows at full rate"]
+    assert check(spec, runs).beats == 1 << 12
+
+
 @pytest.mark.parametrize("op", ["tanh", "exp", "reciprocal", "rsqrt"])
 def test_16_bits_at_every_code(op):
     # One of the standard runs is enough here.
