@@ -1,9 +1,7 @@
-"""The main job, end to end: what it writes, what it refuses, and what it leaves behind."""
+"""The main job, end to end: what it writes. What it refuses is in test_build_errors.py."""
 
 import hashlib
 import json
-import os
-import re
 import shutil
 import subprocess
 import sys
@@ -11,74 +9,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from building import around, build, content, small
 
 from hw import build as hw_build
 from hw.design import design
 from hw.manifest import load_build
 from hw.request import Request
 from nnlut_train import tables
-from nnlut_train.errors import StepError, UsageError
+from nnlut_train.errors import UsageError
 from nnlut_train.formats import Format
-from sim import run as sim_run
 from sim.golden import DirectSpec, PwlSpec
 
 ROOT = Path(__file__).parents[2]
 LIBERTY = ROOT / "constraints" / "generic.lib"
 
-
-@pytest.fixture(scope="session")
-def warm_cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path, monkeypatch, warm_cache):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("NNLUT_CACHE", str(warm_cache))
-    logs = tmp_path / ".logs"
-    logs.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(logs))
-
-
-def build(*words):
-    return hw_build.main([str(word) for word in words])
-
-
-def small(*words):
-    """Build for gates only: one run of Yosys fewer for each FPGA."""
-    assert build("--target", "generic", *words) == 0
-
-
-def content(folder):
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*")) if path.is_file()
-    }  # fmt: skip
-
-
-def around(folder):
-    """What lies in the folder's parent, hidden litter included."""
-    return sorted(path.name for path in folder.parent.iterdir() if path.name != ".logs")
-
-
-@pytest.fixture(scope="module")
-def gelu(tmp_path_factory, warm_cache):
-    """The build of the 8-bit GELU by a direct table, and what it printed."""
-    folder = tmp_path_factory.mktemp("gelu") / "built"
-    words = ["--op", "gelu", "--bits", "8", "--arch", "direct", "--out", str(folder)]
-    done = subprocess.run(
-        [sys.executable, "-m", "hw.build", *words], cwd=ROOT, capture_output=True, text=True,
-        env={**os.environ, "NNLUT_CACHE": str(warm_cache)}, check=False,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
-    return folder, done.stdout
-
-
-@pytest.fixture
-def small_build(tmp_path):
-    folder = tmp_path / "work" / "out"
-    small("--op", "gelu", "--bits", 4, "--arch", "direct", "--out", folder)
-    return folder
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def test_files_of_a_build(gelu):
@@ -193,15 +138,6 @@ def test_summary(gelu):
                  "latency       1 clock; measured", "1 element a clock", "ice40 ", "ecp5 ",
                  "xilinx ", "other --arch  pwl: "):  # fmt: skip
         assert text in printed
-
-
-def test_the_verilog_passes_in_another_simulator(gelu, capsys):
-    beats = load_build(gelu[0]).manifest["vectors"]["beats"]
-    assert sim_run.main(["--build", str(gelu[0])]) == 0
-    # Twice: at full rate and with stalls.
-    assert (
-        f"gelu_int8.v: {2 * beats:,} results equal to the test vectors" in capsys.readouterr().out
-    )
 
 
 @pytest.mark.parametrize(
@@ -353,229 +289,6 @@ def test_build_into_an_empty_folder(tmp_path):
     assert load_build(tmp_path / "out").name == "gelu_int4"
 
 
-def one_error(capsys, prog="hw.build"):
-    """Return the message, which must be all that was printed."""
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith(f"{prog}: error: ")
-    assert err.endswith("\n")
-    assert err.count("\n") == 1
-    return err.removeprefix(f"{prog}: error: ").rstrip("\n")
-
-
-@pytest.fixture
-def no_work(monkeypatch):
-    """Fail as soon as something is fitted: what is wrong must be told before."""
-
-    def work(*_, **__):
-        raise AssertionError("it began to work")
-
-    monkeypatch.setattr(hw_build, "design", work)
-
-
-def changed(folder):
-    (folder / "vectors" / "input.hex").write_text("00\n")
-    return r"input\.hex was changed since it was built$"
-
-
-def added(folder):
-    (folder / "notes.txt").write_text("mine")
-    return r"holds something else: notes\.txt$"
-
-
-def hidden(folder):
-    (folder / "tables" / ".keep").write_text("")
-    return r"holds something else: tables/\.keep$"
-
-
-def foreign(folder):
-    shutil.rmtree(folder)
-    folder.mkdir()
-    (folder / "thesis.tex").write_text("mine")
-    return r"holds something else: thesis\.tex$"
-
-
-def broken_manifest(folder):
-    (folder / "gelu_int8.json").write_text("{")
-    return r"holds something else: gelu_int8\.json$"
-
-
-def other_schema(folder):
-    path = folder / "gelu_int8.json"
-    path.write_text(path.read_text().replace('"schema": 1', '"schema": 9'))
-    return r"holds something else: gelu_int8\.json$"
-
-
-def plain_file(folder):
-    shutil.rmtree(folder)
-    folder.write_text("mine")
-    return r"out is a file$"
-
-
-@pytest.mark.parametrize(
-    "change", [changed, added, hidden, foreign, broken_manifest, other_schema, plain_file]
-)
-@pytest.mark.usefixtures("no_work")
-def test_nothing_else_is_overwritten(gelu, tmp_path, capsys, change):
-    folder = tmp_path / "work" / "out"
-    shutil.copytree(gelu[0], folder)
-    why = change(folder)
-    before = content(folder) if folder.is_dir() else folder.read_bytes()
-    assert build("--op", "gelu", "--bits", 4, "--out", folder) == 2
-    message = one_error(capsys)
-    start = "--out must be a new folder or an earlier build that nobody changed; "
-    assert message.startswith(start)
-    assert re.search(why, message)
-    assert (content(folder) if folder.is_dir() else folder.read_bytes()) == before
-    assert around(folder) == ["out"]
-
-
-def test_a_folder_that_changes_during_the_build_is_left_alone(small_build, monkeypatch, capsys):
-    capsys.readouterr()
-    make = hw_build.make_vectors
-
-    def meanwhile(*arguments):
-        (small_build / "notes.txt").write_text("mine")
-        return make(*arguments)
-
-    monkeypatch.setattr(hw_build, "make_vectors", meanwhile)
-    words = ["--op", "gelu", "--bits", 4, "--target", "generic", "--out", small_build]
-    assert build(*words) == 2
-    assert one_error(capsys).endswith("holds something else: notes.txt")
-    assert (small_build / "notes.txt").read_text() == "mine"
-    assert around(small_build) == ["out"]
-
-
-@pytest.mark.parametrize("existing", [False, True])
-def test_a_failing_step_writes_nothing(request, tmp_path, monkeypatch, capsys, existing):
-    folder = tmp_path / "work" / "out"
-    if existing:
-        request.getfixturevalue("small_build")
-        capsys.readouterr()
-    before = content(folder)
-
-    def fail(*_, **__):
-        raise StepError("row 3 differs\nbadly")
-
-    monkeypatch.setattr(hw_build, "run_bench", fail)
-    # Amaranth warns of hardware that is made and not used.
-    monkeypatch.setattr(hw_build, "unit_of", lambda _: None)
-    words = ["--op", "gelu", "--bits", 4, "--target", "generic", "--out", folder]
-    assert build(*words) == 1
-    assert one_error(capsys) == "simulate failed: row 3 differs badly"
-    assert content(folder) == before
-    if existing:
-        assert around(folder) == ["out"]
-    else:
-        assert not folder.parent.exists()
-
-
-def test_a_failing_write_leaves_the_earlier_build(small_build, monkeypatch, capsys):
-    capsys.readouterr()
-    before = content(small_build)
-    write = Path.write_bytes
-
-    def full(path, data):
-        if path.name == "gelu_int4.json":
-            raise OSError(28, "No space left on device")
-        return write(path, data)
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    words = ["--op", "gelu", "--bits", 4, "--target", "generic", "--out", small_build]
-    assert build(*words) == 2
-    assert one_error(capsys) == (
-        f"--out must be a folder that can be written, not {small_build}: No space left on device"
-    )
-    assert content(small_build) == before
-    assert around(small_build) == ["out"]
-
-
-def bad_inputs():
-    """Words, and how the message must begin."""
-    gelu = ["--op", "gelu"]
-    return [
-        ([], "the following arguments are required: --op"),
-        (["--op", "gleu"], "a function must be one of exp, "),
-        (["--op", "no_such_module:f", "--domain", "0,1"], "no_such_module:f cannot be imported: "),
-        (["--op", "math:sqrt"], "math:sqrt must be given a domain: --domain LO,HI"),
-        ([*gelu, "--bits", "3"], "--bits must be 4 to 16 for gelu, not 3"),
-        ([*gelu, "--bits", "17"], "--bits must be 4 to 16 for gelu, not 17"),
-        ([*gelu, "--bits", "eight"], "argument --bits: invalid int value: 'eight'"),
-        (["--op", "softmax", "--bits", "13"], "--bits must be 4 to 12 for softmax, not 13"),
-        (["--op", "softmax", "--length", "0"], "--length must be 1 to 4096, not 0"),
-        ([*gelu, "--arch", "rom"], "argument --arch: invalid choice: 'rom'"),
-        ([*gelu, "--arch", "direct", "--bits", "13"], "--arch direct must have --bits of at most"),
-        ([*gelu, "--fit", "best"], "argument --fit: invalid choice: 'best'"),
-        ([*gelu, "--fold", "all"], "argument --fold: invalid choice: 'all'"),
-        ([*gelu, "--entries", "0"], "--entries must be 1 to 256, not 0"),
-        ([*gelu, "--target", "asic"], "argument --target: invalid choice: 'asic'"),
-        ([*gelu, "--target"], "argument --target: expected at least one argument"),
-        ([*gelu, "--bram", "on"], "argument --bram: invalid choice: 'on'"),
-        ([*gelu, "--domain", "1"], "argument --domain: must be LO,HI, not '1'"),
-        ([*gelu, "--domain", "1,2,3"], "argument --domain: must be LO,HI, not '1,2,3'"),
-        ([*gelu, "--domain", "2,1"], "a domain must be two finite numbers LO < HI, not (2.0, 1.0)"),
-        ([*gelu, "--domain", "0,nan"], "a domain must be two finite numbers LO < HI, not "),
-        ([*gelu, "--liberty", "wrong.lib"], "wrong.lib must be a liberty cell library: "),
-        ([*gelu, "--liberty", "none.lib"], "none.lib must be a liberty cell library: No such file"),
-        ([*gelu, "--liberty", "."], ". must be a liberty cell library: Is a directory"),
-        ([*gelu, "--table", "none.json"], "none.json: cannot be read: No such file or directory"),
-        ([*gelu, "--table", "wrong.lib"], "wrong.lib: must be JSON: "),
-        ([*gelu, "--table", "changed.json", "--bits", "4"], "changed.json: table: sha256 does not"),
-        ([*gelu, "--table", "good.json"], "--bits must be the table's 4, not 8"),
-        ([*gelu, "--table", "good.json", "--bits", "4", "--arch", "pwl"],
-         "--arch must be the table's, direct, not pwl"),
-        (["--op", "softmax", "--table", "good.json"], "--table goes with a unary function"),
-        (["--op", "softmax", "--domain", "0,1"], "--domain goes with a unary function"),
-        ([*gelu, "--out", "wrong.lib"], "--out must be a new folder or an earlier build"),
-        ([*gelu, "--nonsense"], "unrecognized arguments: --nonsense"),
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize(("words", "message"), bad_inputs(), ids=lambda v: str(v)[:40])
-@pytest.mark.usefixtures("no_work")
-def test_bad_input(tmp_path, capsys, words, message):
-    (tmp_path / "wrong.lib").write_text("this is no library\n")
-    form = Format(True, 4, 1)
-    tables.save(tables.DirectTable(form, form, tuple(range(-8, 8))), tmp_path / "good.json")
-    text = (tmp_path / "good.json").read_text()
-    (tmp_path / "changed.json").write_text(text.replace("-8,", "-7,"))
-    before = around(tmp_path / "any")
-    assert build(*words) == 2
-    assert one_error(capsys).startswith(message)
-    assert around(tmp_path / "any") == before
-
-
-def test_function_that_takes_no_arrays(tmp_path, capsys):
-    assert build("--op", "math:sqrt", "--bits", 4, "--domain", "0,1") == 2
-    assert one_error(capsys).startswith("function math:sqrt must take a float64 array, but raised ")
-    assert around(tmp_path / "any") == []
-
-
-def test_out_below_a_file(tmp_path, capsys):
-    (tmp_path / "file").write_text("mine")
-    words = ["--op", "gelu", "--bits", 4, "--target", "generic", "--out", "file/sub"]
-    assert build(*words) == 2
-    assert one_error(capsys).startswith("--out must be ")
-    assert (tmp_path / "file").read_text() == "mine"
-
-
-def test_training_without_torch(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("NNLUT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setitem(sys.modules, "torch", None)
-    assert build("--op", "gelu", "--bits", 4, "--fit", "nn", "--arch", "pwl") == 2
-    assert one_error(capsys) == (
-        "--fit nn needs torch, which is not installed: pip install 'nnlut[train]'"
-    )
-    assert around(tmp_path / "any") == []
-
-
-def test_without_yosys(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("YOSYS", "/nowhere/yosys")
-    assert build("--op", "gelu", "--bits", 4) == 1
-    assert one_error(capsys) == "YOSYS must be set to a yosys program, not /nowhere/yosys"
-    assert around(tmp_path / "any") == []
-
-
 def test_help(capsys):
     with pytest.raises(SystemExit) as end:
         build("--help")
@@ -593,85 +306,3 @@ def test_importing_loads_no_heavy_package():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (done.stdout, done.stderr, done.returncode) == ("[]\n", "", 0)
-
-
-def simulate(*words):
-    return sim_run.main([str(word) for word in words])
-
-
-def test_simulation(capsys):
-    assert simulate("--op", "gelu", "--bits", 4, "--arch", "direct") == 0
-    out, err = capsys.readouterr()
-    assert err == ""
-    assert out.startswith("gelu_int4: INT4 gelu, x/2 (1 + erf(x/sqrt 2)), --arch direct\n")
-    assert "results equal to the golden model's" in out
-    assert "latency of a row of 1: 1 clocks, as stated" in out
-
-
-def test_simulation_of_every_architecture(capsys):
-    assert simulate("--op", "exp", "--bits", 4) == 0
-    out = capsys.readouterr().out
-    assert [line.rpartition(" ")[2] for line in out.splitlines() if "--arch" in line] == [
-        "pwl", "direct"
-    ]  # fmt: skip
-    assert simulate("--op", "exp", "--bits", 4, "--entries", 2, "--fold", "none") == 0
-    assert "--arch direct" not in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ([], "either --op or --build must be given, and not both"),
-        (["--op", "gelu", "--build", "."], "either --op or --build must be given, and not both"),
-        (["--op", "gelu", "--bits", "3"], "--bits must be 4 to 16 for gelu, not 3"),
-        (["--op", "gelu", "--vcd", "old.vcd", "--arch", "pwl"],
-         "--vcd must name a new file in a folder that exists, not old.vcd"),
-        (["--op", "gelu", "--vcd", "old.vcd", "--bits", "4"],
-         "--vcd must name a new file in a folder that exists, not old.direct.vcd"),
-        (["--op", "gelu", "--vcd", "nowhere/new.vcd", "--arch", "pwl"],
-         "--vcd must name a new file in a folder that exists, not nowhere/new.vcd"),
-        (["--build", ".", "--vcd", "new.vcd"], "--vcd goes with --op, not with --build"),
-        (["--build", "."], "BUILD_DIR must be"),
-        (["--build", "nowhere"], "BUILD_DIR must be"),
-        (["--target", "generic"], "unrecognized arguments: --target generic"),
-    ],
-)  # fmt: skip
-def test_bad_input_of_the_simulation(tmp_path, capsys, words, message):
-    for name in ("old.vcd", "old.direct.vcd"):
-        (tmp_path / name).write_text("mine")
-    assert simulate(*words) == 2
-    assert one_error(capsys, "sim.run").startswith(message)
-    assert around(tmp_path / "any") == ["old.direct.vcd", "old.vcd"]
-    assert (tmp_path / "old.vcd").read_text() == "mine"
-
-
-def test_waveform(tmp_path, capsys):
-    assert simulate("--op", "gelu", "--bits", 4, "--arch", "direct", "--vcd", "wave.vcd") == 0
-    assert "waveform: wave.vcd" in capsys.readouterr().out
-    text = (tmp_path / "wave.vcd").read_text()
-    assert "$enddefinitions" in text
-    assert " clk " in text
-    assert text.count("\n#") > 100
-    assert around(tmp_path / "any") == ["wave.vcd"]
-
-
-def test_waveform_of_every_architecture(tmp_path):
-    assert simulate("--op", "gelu", "--bits", 4, "--vcd", "wave.vcd") == 0
-    assert around(tmp_path / "any") == ["wave.direct.vcd", "wave.pwl.vcd"]
-
-
-def test_without_icarus(gelu, monkeypatch, tmp_path, capsys):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert simulate("--build", gelu[0]) == 1
-    assert one_error(capsys, "sim.run").startswith("Icarus Verilog (iverilog) was not found: ")
-
-
-def test_verilog_that_differs_from_its_vectors(gelu, tmp_path, capsys):
-    folder = tmp_path / "copy"
-    shutil.copytree(gelu[0], folder)
-    with np.load(folder / "vectors" / "vectors.npz") as archive:
-        vectors = dict(archive)
-    vectors["output"][100] ^= 1
-    np.savez(folder / "vectors" / "vectors.npz", **vectors)
-    assert simulate("--build", folder) == 1
-    assert re.match(r"the Verilog differs from its vectors: ", one_error(capsys, "sim.run"))
