@@ -15,6 +15,7 @@ from nnlut_train.errors import UsageError
 from nnlut_train.fit import Problem
 from nnlut_train.formats import Format
 from nnlut_train.functions import Function
+from nnlut_train.metrics import table_errors
 from nnlut_train.tables import DirectTable, PwlTable
 from sim.golden import DirectSpec, ExpSpec, PwlSpec, ReciprocalSpec, SoftmaxSpec, Spec, UnarySpec
 
@@ -151,9 +152,11 @@ class _Builder:
         nn_signs: tuple[int, int] = (0, 0),
     ) -> UnarySpec:  # fmt: skip
         if self.arch == "direct":
-            meta = {"function": name, "method": "direct"}
-            values = output.quantize(target).tolist()
-            return DirectSpec(DirectTable(inputs, output, tuple(values), meta))
+            meta = {"function": name, "method": "direct",
+                    "domain": inputs.real(inputs.codes()[[0, -1]]).tolist()}  # fmt: skip
+            table = DirectTable(inputs, output, tuple(output.quantize(target).tolist()), meta)
+            meta["errors"] = table_errors(table, target, weights)
+            return DirectSpec(table)
         entries = min(entries, len(target))
         used = target if weights is None else target[weights > 0]
         slope, intercept = _coefficient_formats(used, inputs, output, entries)

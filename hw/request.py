@@ -18,7 +18,7 @@ OPS = ("softmax", *FUNCTIONS)
 ARCHS = ("auto", "pwl", "direct")
 FOLDS = ("auto", "none")
 
-#: Widest input of a direct table: 4096 codes. Above, a table of lines is smaller.
+#: Widest input of a direct table: 4096 values. Each bit more doubles it.
 DIRECT_BITS_MAX = 12
 #: Longest row.
 LENGTH_MAX = 4096

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -20,7 +21,7 @@ __all__ = ["FUNCTIONS", "Function", "Reduction", "lookup"]
 #: How an argument is brought into a short interval before the table is read.
 #: ``base2``: ``exp(x) = 2**i * 2**f``; ``mantissa``: ``x = m * 2**k``, m in [1, 2);
 #: ``mantissa4``: the same with k even, m in [1, 4).
-Reduction = str
+Reduction = Literal["base2", "mantissa", "mantissa4"]
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class Function:
     domain : tuple of float
         ``(lo, hi)``: where it is used and its accuracy is quoted. ``lo >= 0`` means that the
         hardware's input is unsigned. Also the source of the default formats.
-    reduction : str or None
-        Its range reduction, `Reduction`; None where it has none.
+    reduction : Reduction or None
+        Its range reduction; None where it has none.
     nn_range : tuple of float or None
         The interval on which NN-LUT was trained (Table 1), where one is published. A build trains
         on all codes that its input has: outside, a network's lines run on unchecked.

@@ -24,7 +24,7 @@ SCHEMA = 1
 
 
 def _integers(name: str, values: Any, count: int, low: int, high: int) -> tuple[int, ...]:
-    values = np.asarray(values).tolist() if isinstance(values, np.ndarray) else values
+    values = values.tolist() if isinstance(values, np.ndarray) else values
     if not isinstance(values, list | tuple) or any(type(v) is not int for v in values):
         raise UsageError(f"table: {name} must be a list of integers")
     if len(values) != count:
@@ -44,8 +44,8 @@ class Table:
     input, output : Format
         Formats of the argument and of the result.
     meta : mapping
-        Where the table comes from: function, domain, method, seed, objective, measured errors.
-        Not part of the hash.
+        Where the table comes from: function, domain, method, measured errors, and for lines seed,
+        objective and more. Not part of the hash.
     """
 
     kind: ClassVar[str]
@@ -125,7 +125,8 @@ class PwlTable(Table):
     Raises
     ------
     UsageError
-        If a value is out of its range, or the formats give a negative shift.
+        If a value is out of its range, or the formats give a negative shift or a sum of more than
+        63 bits.
     """
 
     kind = "pwl"
@@ -140,7 +141,8 @@ class PwlTable(Table):
     meta: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
-        entries = len(self.slopes) if isinstance(self.slopes, list | tuple) else 0
+        sized = isinstance(self.slopes, list | tuple | np.ndarray)
+        entries = len(self.slopes) if sized else 0
         if entries < 1:
             raise UsageError("table: slopes must be a list of at least 1 integer")
         for name, count, form in (
@@ -161,7 +163,6 @@ class PwlTable(Table):
                     f"{'intercept' if name == 'align' else 'output'} "
                     f"{self.intercept if name == 'align' else self.output}"
                 )
-
         reach = max(-self.slope.min, self.slope.max) * max(-self.input.min, self.input.max)
         reach += max(-self.intercept.min, self.intercept.max) << self.align
         if reach >> 62 or self.shift > 62:

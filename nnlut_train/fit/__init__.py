@@ -92,6 +92,11 @@ class Problem:
                 raise UsageError(f"weights must be {count} numbers >= 0, not all zero")
             object.__setattr__(self, "weights", weights)
 
+    @property
+    def domain(self) -> list[float]:
+        """The real arguments of the first and the last input code."""
+        return self.input.real(self.input.codes()[[0, -1]]).tolist()
+
     def fits(self, table: PwlTable) -> bool:
         """Return whether `table` has this problem's formats."""
         names = ("input", "output", "slope", "intercept")
@@ -163,7 +168,8 @@ def fit(
     module = importlib.import_module(f".{method}", __package__)
     breakpoints, slopes, intercepts, notes = module.solve(problem, seed, progress)
     meta: dict[str, Any] = {
-        "function": problem.function, "method": method, "revision": METHODS[method], "seed": seed,
+        "function": problem.function, "domain": problem.domain, "method": method,
+        "revision": METHODS[method], "seed": seed,
         "objective": problem.objective, "weighted": problem.weights is not None,
         "entries": problem.entries, **notes,
     }  # fmt: skip

@@ -341,3 +341,11 @@ def test_text_of_a_file_has_a_line_for_each_field():
     names = [line.split('"')[1] for line in lines[1:-1]]
     assert names == sorted(PWL.to_json())
     assert all(a < b for a, b in itertools.pairwise(names))
+
+
+def test_arrays_are_taken_for_every_list():
+    lists = dataclasses.replace(PWL, breakpoints=(0,), slopes=(1, 2), intercepts=(3, 4))
+    arrays = dataclasses.replace(
+        PWL, breakpoints=np.array([0]), slopes=np.array([1, 2]), intercepts=np.array([3, 4])
+    )
+    assert arrays == lists
