@@ -16,6 +16,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from nnlut_train.fit import Problem, fit, nn
+from nnlut_train.fit.problem import quantize
 from nnlut_train.formats import Format
 from nnlut_train.functions import FUNCTIONS
 from nnlut_train.tables import PwlTable
@@ -48,7 +49,7 @@ def main() -> None:
     begin = time.perf_counter()
     optimal = fit(problem, "optimal", cache=False)
     seconds = time.perf_counter() - begin
-    integers = nn.quantize(problem, *nn.to_float_table(network))
+    integers = quantize(problem, *nn.to_float_table(network))
     rounded = PwlTable(inputs, outputs, Q1_6, Q1_6, *(tuple(v.tolist()) for v in integers))
     for name, table in (("nn, integers", rounded), ("optimal", optimal)):
         i = table.segment(inputs.codes()[inside])

@@ -5,14 +5,14 @@ output, and those inside the softmax by the error budget of docs/softmax.md.
 """
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from nnlut_train import fit
 from nnlut_train.errors import UsageError
-from nnlut_train.fit import Problem
+from nnlut_train.fit import Problem, coefficient_formats
+from nnlut_train.folding import FOLDS
 from nnlut_train.formats import Format
 from nnlut_train.functions import Function
 from nnlut_train.metrics import table_errors
@@ -53,7 +53,11 @@ class _Builder:
         inputs = function.input_format(request.bits, request.input_frac)
         output = function.output_format(request.bits, inputs, request.output_frac)
         entries = request.segments
-        if self.arch == "pwl" and request.fold == "auto" and function.reduction is not None:
+        if (
+            self.arch == "pwl"
+            and request.fold == "auto"
+            and function.reduction not in (None, *FOLDS)
+        ):
             # The accuracy of the output's finest code, relative to the largest mantissa.
             accuracy = output.bits + 2
             if function.reduction == "base2":
@@ -159,7 +163,7 @@ class _Builder:
             return DirectSpec(table)
         entries = min(entries, len(target))
         used = target if weights is None else target[weights > 0]
-        slope, intercept = _coefficient_formats(used, inputs, output, entries)
+        slope, intercept = coefficient_formats(output.clip(used), inputs, output, entries)
         problem = Problem(
             name, target, inputs, output, slope, intercept, entries, objective, weights,
             reference, nn_signs=nn_signs,
@@ -168,33 +172,3 @@ class _Builder:
             problem, self.request.method, seed=self.request.seed, progress=self.progress
         )
         return PwlSpec(table)
-
-
-def _coefficient_formats(
-    target: np.ndarray, inputs: Format, output: Format, entries: int
-) -> tuple[Format, Format]:
-    """Return formats for slope and intercept: their rounding costs at most 1/16 ulp each.
-
-    A slope's rounding error grows along its segment, which is as long as all codes over
-    `entries`; the ranges are those of the lines through neighbouring codes.
-    """
-    target = output.clip(target)
-    x = inputs.real(inputs.codes()[len(inputs.codes()) - len(target) :])
-    slopes = np.diff(target) / inputs.scale if len(target) > 1 else np.zeros(1)
-    intercepts = target[: len(slopes)] - slopes * x[: len(slopes)]
-    segment_bits = max(0, inputs.bits - math.floor(math.log2(entries)))
-    slope_frac = max(output.frac + 2 + segment_bits - inputs.frac, output.frac + 3 - inputs.frac)
-    return (
-        _format_for(slopes, slope_frac),
-        _format_for(np.append(intercepts, target), output.frac + 3),
-    )
-
-
-def _format_for(values: Iterable[float], frac: int) -> Format:
-    """Return the narrowest format with `frac` fraction bits that holds `values`."""
-    values = np.asarray(values)
-    codes = np.floor(values * 2.0**frac + 0.5)
-    low, high = int(codes.min()), int(codes.max())
-    signed = low < 0
-    bits = max(high.bit_length(), (-low - 1).bit_length() if signed else 0) + signed
-    return Format(signed, max(bits, 1), frac)

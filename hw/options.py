@@ -7,7 +7,7 @@ from nnlut_train import fit
 from nnlut_train.tables import load
 
 from .cli import ArgumentParser
-from .request import ARCHS, FOLDS, LENGTH_MAX, OPS, Request
+from .request import ARCHS, FOLD_CHOICES, LENGTH_MAX, OPS, Request
 from .synth import BRAM_POLICIES, TARGETS
 
 __all__ = ["add_request", "build_parser", "request"]
@@ -86,7 +86,7 @@ def add_request(parser: argparse.ArgumentParser, *, op_required: bool = True) ->
     )
     add(
         "--fold",
-        choices=FOLDS,
+        choices=FOLD_CHOICES,
         default="auto",
         help="auto: reduce the range of exp (to 2^f), reciprocal and rsqrt (to a mantissa) before "
         "the lines; none: lines over the whole range, as the papers have them, which "

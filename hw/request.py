@@ -6,17 +6,18 @@ from dataclasses import dataclass
 
 from nnlut_train import fit
 from nnlut_train.errors import UsageError
+from nnlut_train.folding import FOLDS
 from nnlut_train.functions import FUNCTIONS, Function, lookup
 from nnlut_train.tables import DirectTable, PwlTable
 
 __all__ = [
-    "ARCHS", "DIRECT_BITS_MAX", "FOLDS", "LENGTH_MAX", "OPS", "Request",
+    "ARCHS", "DIRECT_BITS_MAX", "FOLD_CHOICES", "LENGTH_MAX", "OPS", "Request",
 ]  # fmt: skip
 
 #: What `hw.build` knows by name; a user's ``package.module:callable`` is one more.
 OPS = ("softmax", *FUNCTIONS)
 ARCHS = ("auto", "pwl", "direct")
-FOLDS = ("auto", "none")
+FOLD_CHOICES = ("auto", "none")
 
 #: Widest input of a direct table: 4096 values. Each bit more doubles it.
 DIRECT_BITS_MAX = 12
@@ -49,7 +50,7 @@ class Request:
         One of `ARCHS`: how a table is built. What only lines have (`fit`, `entries`, and
         ``fold="none"`` where a range could be reduced) implies ``pwl``.
     fold : str
-        One of `FOLDS`: range reduction where the function has one, or plain tables.
+        One of `FOLD_CHOICES`: range reduction where the function has one, or plain tables.
     seed : int
         Seed of the fit.
     table : DirectTable or PwlTable, optional
@@ -101,7 +102,7 @@ class Request:
         for name, value, allowed in (
             ("--fit", self.method, tuple(fit.METHODS)),
             ("--arch", self.arch, ARCHS),
-            ("--fold", self.fold, FOLDS),
+            ("--fold", self.fold, FOLD_CHOICES),
         ):
             if value not in allowed:
                 raise UsageError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
@@ -135,7 +136,7 @@ class Request:
     @property
     def _lines_option(self) -> str | None:
         """An option that only a table of lines can have, if one was given."""
-        reducible = self.op == "softmax" or self.function.reduction is not None
+        reducible = self.op == "softmax" or self.function.reduction not in (None, *FOLDS)
         if self.fold == "none" and reducible and self.table is None:
             return "--fold none"
         return "--fit" if self.fit else "--entries" if self.entries else None

@@ -8,20 +8,21 @@ import importlib
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from .errors import UsageError
+from .folding import FOLDS
 from .formats import Format
 
 __all__ = ["FUNCTIONS", "Function", "Reduction", "lookup"]
 
 #: How an argument is brought into a short interval before the table is read.
 #: ``base2``: ``exp(x) = 2**i * 2**f``; ``mantissa``: ``x = m * 2**k``, m in [1, 2);
-#: ``mantissa4``: the same with k even, m in [1, 4).
-Reduction = Literal["base2", "mantissa", "mantissa4"]
+#: ``mantissa4``: the same with k even, m in [1, 4); the rest: see `nnlut_train.folding`.
+Reduction = Literal["base2", "mantissa", "mantissa4", "even", "odd", "complement", "relu"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Function:
         ``(lo, hi)``: where it is used and its accuracy is quoted. ``lo >= 0`` means that the
         hardware's input is unsigned. Also the source of the default formats.
     reduction : Reduction or None
-        Its range reduction; None where it has none.
+        Its range reduction or symmetry; None where it has none.
     nn_range : tuple of float or None
         The interval on which NN-LUT was trained (Table 1), where one is published. A build trains
         on all codes that its input has: outside, a network's lines run on unchecked.
@@ -130,15 +131,16 @@ FUNCTIONS: dict[str, Function] = {
                  (1, 1024), (-1, 1)),
         Function("rsqrt", "1/sqrt(x)", lambda x: 1.0 / np.sqrt(x), (1 / 16, 16), "mantissa4",
                  (0.1, 1024), (-1, 1)),
-        Function("sigmoid", "1/(1 + e^-x)", _sigmoid, (-8, 8)),
-        Function("tanh", "tanh(x)", np.tanh, (-4, 4)),
-        Function("gelu", "x/2 (1 + erf(x/sqrt 2))", _gelu, (-8, 8), None, (-5, 5)),
+        Function("sigmoid", "1/(1 + e^-x)", _sigmoid, (-8, 8), "complement"),
+        Function("tanh", "tanh(x)", np.tanh, (-4, 4), "odd"),
+        Function("erf", "erf(x)", _erf, (-4, 4), "odd"),
+        Function("gelu", "x/2 (1 + erf(x/sqrt 2))", _gelu, (-8, 8), "relu", (-5, 5)),
         Function("gelu_tanh", "x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))", _gelu_tanh,
-                 (-8, 8), None, (-5, 5)),
-        Function("silu", "x/(1 + e^-x)", lambda x: x * _sigmoid(x), (-8, 8)),
+                 (-8, 8), "relu", (-5, 5)),
+        Function("silu", "x/(1 + e^-x)", lambda x: x * _sigmoid(x), (-8, 8), "relu"),
         Function("hswish", "x relu6(x + 3)/6", lambda x: x * np.clip(x + 3.0, 0.0, 6.0) / 6.0,
-                 (-8, 8)),
-        Function("softplus", "ln(1 + e^x)", lambda x: np.logaddexp(0.0, x), (-8, 8)),
+                 (-8, 8), "relu"),
+        Function("softplus", "ln(1 + e^x)", lambda x: np.logaddexp(0.0, x), (-8, 8), "relu"),
     )
 }  # fmt: skip
 
@@ -165,10 +167,9 @@ def lookup(name: str, domain: tuple[float, float] | None = None) -> Function:
         if domain is None:
             return function
         reduction = function.reduction
-        if domain[0] < 0 and reduction != "base2":
-            reduction = None  # a mantissa has no sign
-        return Function(function.name, function.formula, function.evaluate, domain,
-                        reduction, function.nn_range, function.nn_signs)  # fmt: skip
+        if (domain[0] < 0) != (reduction in FOLDS) and reduction != "base2":
+            reduction = None  # a mantissa has no sign; a symmetry needs both
+        return replace(function, domain=domain, reduction=reduction)
     if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name):
         raise UsageError(
             f"a function must be one of {', '.join(FUNCTIONS)}, or package.module:callable, "

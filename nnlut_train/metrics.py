@@ -38,10 +38,7 @@ def table_errors(
         "rms_ulp": float(np.sqrt(np.mean(ulp[used] ** 2))),
     }
     if isinstance(table, PwlTable):
-        i = table.segment(codes)
-        slope = table.slope.real(np.array(table.slopes))[i]
-        intercept = table.intercept.real(np.array(table.intercepts))[i]
-        line = np.abs(slope * table.input.real(codes) + intercept - target)
+        line = np.abs(table.line(table.input.real(codes)) - target)
         errors["line_mse"] = float(np.average(line**2, weights=weights))
         errors["line_max"] = float(line[used].max())
     return errors

@@ -1,7 +1,8 @@
 """The integer tables that the hardware holds, and their file format.
 
-A table file is JSON: the integers, their formats, where they come from (`meta`), and a SHA-256 over
-formats and integers. Loading validates every range and names what is wrong.
+A table file is JSON: the integers, their formats, how the argument is folded if it is, where they
+come from (`meta`), a SHA-256 over all but `meta` (the table's identity) and a checksum over all.
+Loading validates every range and names what is wrong.
 """
 
 import hashlib
@@ -16,11 +17,18 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .errors import UsageError
+from .folding import Fold
 from .formats import Format, round_shift
 
 __all__ = ["DirectTable", "PwlTable", "Table", "dump", "from_json", "load", "save"]
 
-SCHEMA = 1
+SCHEMA = 2
+
+
+def _digest(data: Any) -> str:
+    """Return the SHA-256 of canonical JSON."""
+    canonical = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _integers(name: str, values: Any, count: int, low: int, high: int) -> tuple[int, ...]:
@@ -45,42 +53,98 @@ class Table:
         Formats of the argument and of the result.
     meta : mapping
         Where the table comes from: function, domain, method, measured errors, and for lines seed,
-        objective and more. Not part of the hash.
+        objective and more. Not part of `sha256`, but of the file's checksum.
+    fold : Fold, optional
+        How the argument is folded; keyword only.
     """
 
     kind: ClassVar[str]
     _integer_fields: ClassVar[tuple[str, ...]]
-    _format_fields: ClassVar[tuple[str, ...]] = ("input", "output")
 
     input: Format
     output: Format
+    fold: Fold | None = field(default=None, kw_only=True)
+
+    @classmethod
+    def _format_names(cls, folded: bool) -> tuple[str, ...]:
+        """Return the names of the format fields in a file."""
+        raise NotImplementedError
 
     def _content(self) -> dict[str, Any]:
         content: dict[str, Any] = {"kind": self.kind}
-        content |= {name: str(getattr(self, name)) for name in self._format_fields}
+        names = self._format_names(self.fold is not None)
+        content |= {name: str(getattr(self, name)) for name in names}
+        if self.fold is not None:
+            content["fold"] = self.fold.to_json()
         return content | {name: list(getattr(self, name)) for name in self._integer_fields}
+
+    def _check_fold(self, frac: int) -> None:
+        """Raise unless the fold suits the input, and a core of `frac` fraction bits."""
+        if self.fold is None:
+            return
+        magnitude = self.fold.magnitude
+        if not self.input.signed or magnitude.frac != self.input.frac:
+            raise UsageError(
+                f"table: a folded input must be signed and have the fraction bits of the "
+                f"magnitude {magnitude}, not {self.input}"
+            )
+        if magnitude.bits > self.input.bits:
+            raise UsageError(
+                f"table: the magnitude of input {self.input} must have at most "
+                f"{self.input.bits} bits, not {magnitude.bits}"
+            )
+        if frac < 0 or (self.fold.kind == "relu" and frac < self.input.frac):
+            raise UsageError(
+                f"table: the core of fold {self.fold.kind} must have at least the fraction bits "
+                f"of input {self.input}, and of 1, not {frac}"
+            )
+
+    @property
+    def argument(self) -> Format:
+        """Format of what is looked up: the input's, or the magnitude's if folded."""
+        return self.input if self.fold is None else self.fold.magnitude
+
+    def _arguments(self, codes: np.ndarray) -> np.ndarray:
+        return codes if self.fold is None else self.fold.arguments(codes)
+
+    def _unfold(self, codes: np.ndarray, values: np.ndarray, frac: int) -> np.ndarray:
+        """Unfold integer `values` with `frac` fraction bits."""
+        if self.fold is None:
+            return values
+        return self.fold.unfold(
+            codes, values, 1 << max(frac, 0), 1 << max(frac - self.input.frac, 0)
+        )
 
     @property
     def sha256(self) -> str:
-        """SHA-256 over the canonical JSON of kind, formats and integers."""
-        canonical = json.dumps(self._content(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        """SHA-256 over the canonical JSON of kind, formats, fold and integers."""
+        return _digest(self._content())
 
     def to_json(self) -> dict[str, Any]:
         """Return the table as JSON-ready data."""
-        return {
+        data = {
             "schema": SCHEMA, **self._content(), "sha256": self.sha256, "meta": dict(self.meta),
         }  # fmt: skip
+        return data | {"checksum": _digest(data)}
 
 
 @dataclass(frozen=True)
 class DirectTable(Table):
-    """One output code for every input code.
+    """One value for every input code: ``y = saturate(round_shift(unfold(value), shift))``.
+
+    Without a fold, a value is the output code itself.
 
     Parameters
     ----------
     values : sequence of int
-        2**input.bits output codes, in ascending order of the input code.
+        2**argument.bits codes, in ascending order of the argument's code.
+    value : Format, optional
+        Format of the values: the output's by default, and always without a fold.
+
+    Raises
+    ------
+    UsageError
+        If a value is out of its range, or the formats do not go together.
     """
 
     kind = "direct"
@@ -88,37 +152,59 @@ class DirectTable(Table):
 
     values: tuple[int, ...]
     meta: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    value: Format | None = None
 
     def __post_init__(self) -> None:
+        if self.value is None:
+            object.__setattr__(self, "value", self.output)
+        self._check_fold(self.value.frac)
+        if self.shift < 0 or (self.fold is None and self.value != self.output):
+            raise UsageError(
+                f"table: values must have the format of the output {self.output}, and if folded "
+                f"at least its fraction bits, not {self.value}"
+            )
         object.__setattr__(
             self, "values",
-            _integers("values", self.values, 1 << self.input.bits,
-                      self.output.min, self.output.max),
+            _integers("values", self.values, 1 << self.argument.bits,
+                      self.value.min, self.value.max),
         )  # fmt: skip
+
+    @classmethod
+    def _format_names(cls, folded: bool) -> tuple[str, ...]:
+        return ("input", "output", "value") if folded else ("input", "output")
+
+    @property
+    def shift(self) -> int:
+        """Fraction bits that a value has beyond the output."""
+        return self.value.frac - self.output.frac
 
     @property
     def storage_bits(self) -> int:
         """Bits of table storage."""
-        return len(self.values) * self.output.bits
+        return len(self.values) * self.value.bits
 
     def lookup(self, codes: np.ndarray) -> np.ndarray:
         """Return the output codes (int64) of input `codes` of any shape."""
-        return np.array(self.values, dtype=np.int64)[np.asarray(codes) - self.input.min]
+        codes = np.asarray(codes, dtype=np.int64)
+        at = self._arguments(codes) - self.argument.min
+        values = self._unfold(codes, np.array(self.values, dtype=np.int64)[at], self.value.frac)
+        return self.output.saturate(round_shift(values, self.shift))
 
 
 @dataclass(frozen=True)
 class PwlTable(Table):
     """A piecewise-linear table of N segments.
 
-    ``y = saturate(round_shift(slope[i] * q + (intercept[i] << align), shift))`` where i is the
-    number of breakpoints p with ``q >= p``: a tie belongs to the segment on the right.
+    ``y = saturate(round_shift(unfold(slope[i] * q + (intercept[i] << align)), shift))`` where q is
+    the argument, the input or its magnitude, and i the number of breakpoints p with ``q >= p``: a
+    tie belongs to the segment on the right. Without a fold, `unfold` does nothing.
 
     Parameters
     ----------
     slope, intercept : Format
         Formats of the coefficients. With `input` and `output` they fix the two shifts.
     breakpoints : sequence of int
-        N - 1 strictly ascending input codes.
+        N - 1 strictly ascending codes of the argument.
     slopes, intercepts : sequence of int
         N codes each.
 
@@ -131,7 +217,6 @@ class PwlTable(Table):
 
     kind = "pwl"
     _integer_fields = ("breakpoints", "slopes", "intercepts")
-    _format_fields = ("input", "output", "slope", "intercept")
 
     slope: Format
     intercept: Format
@@ -140,13 +225,18 @@ class PwlTable(Table):
     intercepts: tuple[int, ...]
     meta: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
+    @classmethod
+    def _format_names(cls, folded: bool) -> tuple[str, ...]:
+        return ("input", "output", "slope", "intercept")
+
     def __post_init__(self) -> None:
+        self._check_fold(self.slope.frac + self.input.frac)
         sized = isinstance(self.slopes, list | tuple | np.ndarray)
         entries = len(self.slopes) if sized else 0
         if entries < 1:
             raise UsageError("table: slopes must be a list of at least 1 integer")
         for name, count, form in (
-            ("breakpoints", entries - 1, self.input),
+            ("breakpoints", entries - 1, self.argument),
             ("slopes", entries, self.slope),
             ("intercepts", entries, self.intercept),
         ):
@@ -163,13 +253,21 @@ class PwlTable(Table):
                     f"{'intercept' if name == 'align' else 'output'} "
                     f"{self.intercept if name == 'align' else self.output}"
                 )
-        reach = max(-self.slope.min, self.slope.max) * max(-self.input.min, self.input.max)
+        q = max(-self.argument.min, self.argument.max)
+        reach = max(-self.slope.min, self.slope.max) * q
         reach += max(-self.intercept.min, self.intercept.max) << self.align
+        if self.fold is not None:  # at most one more term: 1, or the input
+            reach += (1 << max(self.slope.frac, 0)) * -self.input.min + (1 << self._frac)
         if reach >> 62 or self.shift > 62:
             raise UsageError(
                 f"table: slope {self.slope} times input {self.input} plus intercept "
                 f"{self.intercept} must fit 63 bits"
             )
+
+    @property
+    def _frac(self) -> int:
+        """Fraction bits of product and sum."""
+        return self.slope.frac + self.input.frac
 
     @property
     def entries(self) -> int:
@@ -179,24 +277,26 @@ class PwlTable(Table):
     @property
     def align(self) -> int:
         """Left shift that brings an intercept to the scale of the product."""
-        return self.slope.frac + self.input.frac - self.intercept.frac
+        return self._frac - self.intercept.frac
 
     @property
     def shift(self) -> int:
         """Fraction bits that the sum has beyond the output."""
-        return self.slope.frac + self.input.frac - self.output.frac
+        return self._frac - self.output.frac
 
     @property
     def storage_bits(self) -> int:
         """Bits of table storage: breakpoints, slopes and intercepts."""
         return (
-            (self.entries - 1) * self.input.bits
+            (self.entries - 1) * self.argument.bits
             + self.entries * (self.slope.bits + self.intercept.bits)
         )  # fmt: skip
 
     def segment(self, codes: np.ndarray) -> np.ndarray:
         """Return the segment index (int64) of input `codes` of any shape."""
-        return np.searchsorted(np.array(self.breakpoints, np.int64), codes, side="right")
+        return np.searchsorted(
+            np.array(self.breakpoints, np.int64), self._arguments(np.asarray(codes)), side="right"
+        )
 
     def lookup(self, codes: np.ndarray) -> np.ndarray:
         """Return the output codes (int64) of input `codes` of any shape."""
@@ -204,9 +304,56 @@ class PwlTable(Table):
         i = self.segment(codes)
         slope = np.array(self.slopes, np.int64)[i]
         intercept = np.array(self.intercepts, np.int64)[i]
-        return self.output.saturate(
-            round_shift(slope * codes + (intercept << self.align), self.shift)
+        total = slope * self._arguments(codes) + (intercept << self.align)
+        return self.output.saturate(round_shift(self._unfold(codes, total, self._frac), self.shift))
+
+    def line(self, x: np.ndarray) -> np.ndarray:
+        """Return the lines' real values (unfolded, not rounded) at real arguments `x`."""
+        codes = np.asarray(x, dtype=np.float64) / self.input.scale
+        i = self.segment(codes)
+        slope = self.slope.real(np.array(self.slopes))[i]
+        value = slope * self._arguments(codes) * self.input.scale
+        value += self.intercept.real(np.array(self.intercepts))[i]
+        return value if self.fold is None else self.fold.unfold(x, value, 1.0, 1.0)
+
+    def at(self, form: Format) -> "PwlTable":
+        """Return the same lines for inputs of another scale (GQA-LUT, DAC 2024).
+
+        Slopes and intercepts stay; breakpoints are rounded half up to the codes of `form`, and
+        segments without a code vanish. The output loses fraction bits that the product no longer
+        has.
+
+        Raises
+        ------
+        UsageError
+            If `form` is finer than the input, has another sign, or the intercepts do not fit it.
+        """
+        drop = self.input.frac - form.frac
+        if drop < 0 or form.signed != self.input.signed:
+            raise UsageError(
+                f"table: an input of format {self.input} can be rounded to fewer fraction bits "
+                f"of the same sign, not to {form}"
+            )
+        fold, argument = self.fold, form
+        if fold is not None:
+            bits = min(form.bits, max(1, fold.magnitude.bits - drop))
+            argument = Format(False, bits, form.frac)
+            fold = Fold(fold.kind, argument)
+        edges = round_shift(np.array(self.breakpoints, np.int64), drop)
+        edges = np.concatenate([[argument.min], edges, [argument.max + 1]])
+        edges = np.clip(edges, argument.min, argument.max + 1)
+        keep = edges[:-1] < edges[1:]
+        breakpoints = edges[:-1][keep][1:].tolist()
+        slopes, intercepts = (
+            tuple(np.array(v)[keep].tolist()) for v in (self.slopes, self.intercepts)
         )
+        output = self.output
+        frac = min(output.frac, self.slope.frac + form.frac)
+        output = Format(output.signed, output.bits, frac)
+        return PwlTable(
+            form, output, self.slope, self.intercept, tuple(breakpoints), slopes, intercepts,
+            self.meta, fold=fold,
+        )  # fmt: skip
 
 
 _KINDS: dict[str, type[DirectTable] | type[PwlTable]] = {
@@ -227,19 +374,24 @@ def from_json(data: Any) -> DirectTable | PwlTable:
     if data.get("schema") != SCHEMA:
         raise UsageError(f"table: schema must be {SCHEMA}, not {data.get('schema')!r}")
     cls = _KINDS[data["kind"]]
-    fields = (*cls._format_fields, *cls._integer_fields)
-    for name in (*fields, "sha256", "meta"):
+    formats = cls._format_names("fold" in data)
+    fields = (*formats, *cls._integer_fields)
+    for name in (*fields, "sha256", "meta", "checksum"):
         if name not in data:
             raise UsageError(f"table: {name} is missing")
-    if unknown := data.keys() - {"schema", "kind", "sha256", "meta", *fields}:
+    folds = {"fold"} & data.keys()
+    if unknown := data.keys() - {"schema", "kind", "sha256", "meta", "checksum", *fields, *folds}:
         raise UsageError(f"table: unknown field {min(unknown)!r}")
     if not isinstance(data["meta"], dict):
         raise UsageError("table: meta must be an object")
-    formats = {name: Format.parse(data[name]) for name in cls._format_fields}
-    integers = {name: data[name] for name in cls._integer_fields}
-    table = cls(**formats, **integers, meta=data["meta"])
+    values = {name: Format.parse(data[name]) for name in formats}
+    values |= {name: data[name] for name in cls._integer_fields}
+    values |= {name: Fold.from_json(data[name]) for name in folds}
+    table = cls(**values, meta=data["meta"])
     if table.sha256 != data["sha256"]:
         raise UsageError("table: sha256 does not match the integers: the file was changed")
+    if _digest({k: v for k, v in data.items() if k != "checksum"}) != data["checksum"]:
+        raise UsageError("table: checksum does not match the contents: the file was changed")
     return table
 
 

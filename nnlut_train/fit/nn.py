@@ -28,11 +28,12 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import UsageError
+from .problem import quantize
 
 if TYPE_CHECKING:
     from . import Problem
 
-__all__ = ["Network", "quantize", "solve", "to_float_table", "train"]
+__all__ = ["Network", "solve", "to_float_table", "train"]
 
 SAMPLES = 100_000
 BATCH = 2000  # divides SAMPLES: an epoch is 50 steps
@@ -191,24 +192,6 @@ def to_float_table(network: Network) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return d[order], active @ (m * n), active @ (m * b) + constant
 
 
-def quantize(
-    problem: "Problem", breakpoints: np.ndarray, slopes: np.ndarray, intercepts: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Round a real table to the integers of `problem`'s formats.
-
-    Takes what `to_float_table` returns; returns int64 arrays of at most these lengths. A breakpoint
-    becomes the first code not below it. Segments without a code vanish, so the breakpoints ascend
-    strictly and lie above the smallest code.
-    """
-    form = problem.input
-    inside = np.clip(breakpoints, form.min * form.scale, (form.max + 1) * form.scale)
-    first = np.ceil(inside / form.scale).astype(np.int64)
-    starts = np.concatenate(([form.min], first))
-    keep = starts < np.append(first, form.max + 1)
-    slopes, intercepts = slopes[keep], intercepts[keep]
-    return starts[keep][1:], problem.slope.quantize(slopes), problem.intercept.quantize(intercepts)
-
-
 def solve(
     problem: "Problem", seed: int, progress: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
@@ -220,26 +203,21 @@ def solve(
     Returns
     -------
     breakpoints, slopes, intercepts : int64 array
-        See `quantize`.
+        See `nnlut_train.fit.problem.quantize`.
     notes : dict
         Torch's version, training range and steps, final L1 ``loss``, the network's error over all
         codes before rounding (``float_mse``, ``float_max``; real numbers), and how many of the
         ``entries - 1`` breakpoints are dead: outside the codes, or on one code with another.
     """
-    x = problem.input.real(problem.input.codes())
-    low, high = float(x[0]), float(x[-1])
+    points = problem.points()
+    low, high = problem.domain
     if problem.nn_range is not None:
         inner = max(low, float(problem.nn_range[0])), min(high, float(problem.nn_range[1]))
         low, high = inner if inner[0] < inner[1] else (low, high)
 
-    def sample(at: np.ndarray) -> np.ndarray:
-        if problem.reference is None:
-            return np.interp(at, x, problem.target)
-        return problem.output.clip(problem.reference(at))
-
-    network = train(sample, (low, high), problem.entries, problem.nn_signs, seed, progress)
+    network = train(problem.core, (low, high), problem.entries, problem.nn_signs, seed, progress)
     breakpoints, slopes, intercepts = quantize(problem, *to_float_table(network))
-    error = np.abs(network(x) - problem.target)
+    error = np.abs(network(points.x) - points.target)
     notes = {
         "torch": str(_torch().__version__), "train_range": [low, high], "steps": STEPS,
         "dead_breakpoints": problem.entries - 1 - len(breakpoints), "loss": network.loss,

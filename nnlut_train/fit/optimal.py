@@ -285,8 +285,8 @@ def search(
     Parameters
     ----------
     x, target, weights : float64 arrays, shape (n,)
-        Strictly ascending points, evenly spaced or not, the wanted values there, and non-negative
-        weights of the squared errors: None or all zero for equal ones; ``max`` ignores them.
+        Points in the order of the breakpoints, the wanted values there, and non-negative weights
+        of the squared errors: None or all zero for equal ones; ``max`` ignores them.
     slope_format, intercept_format : Format
         Codes k and b make the line ``slope_format.scale * k * x + intercept_format.scale * b``.
     entries, objective : int, str
@@ -338,15 +338,14 @@ def solve(
         As in `PwlTable`.
     notes : dict
         ``breakpoint_grid``: all breakpoints are multiples of it; ``optimal``: no better table has
-        its breakpoints on this grid; ``cost``: (weighted) mean squared or maximum error.
+        its breakpoints on this grid.
     """
-    codes, target, weights = problem.input.codes(), problem.target, problem.weights
-    grid = max(1, codes.size // MAX_STARTS) if problem.objective == "mse" else 1
-    if problem.objective == "max" and weights is not None:
-        codes, target = codes[weights > 0], target[weights > 0]
+    points = problem.points()
+    grid = max(1, (1 << problem.argument.bits) // MAX_STARTS) if problem.objective == "mse" else 1
+    block = points.start // grid * grid
     first, slopes, intercepts, cost = search(
-        problem.input.real(codes), target, weights, problem.slope, problem.intercept,
-        problem.entries, problem.objective, np.arange(0, codes.size, grid), progress,
+        points.x, points.target, points.weight, problem.slope, problem.intercept, problem.entries,
+        problem.objective, np.flatnonzero(np.diff(block, prepend=block[0] - 1)), progress,
     )  # fmt: skip
-    notes = {"optimal": True, "breakpoint_grid": grid, "cost": cost}
-    return codes[first[1:]], slopes, intercepts, notes
+    notes = {"optimal": True, "breakpoint_grid": grid}
+    return block[first[1:]], slopes, intercepts, notes
