@@ -96,12 +96,17 @@ def problem(
     scales = tuple(scales)
     frac = max(scales)
     signed = low < 0
-    reach = max(abs(low), abs(high))
-    grid_bits = max(bits, signed + int(np.log2(reach) + frac) + 1) if len(scales) > 1 else bits
-    inputs = Format(signed, grid_bits, frac)
+    first, last = int(low * 2**frac), int(high * 2**frac)
+    inputs = Format(
+        signed, max(bits, signed + max(last.bit_length(), (-first - 1).bit_length())), frac
+    )
     x = inputs.real(inputs.codes())
     inside = (x >= low) & (x <= high)
-    output = function.output_format(bits, inputs)
+    y = function(x[inside])
+    # The range itself fits, so that nothing is clipped: 1 for exp at 0, 4 for gelu at 4.
+    whole = int(np.abs(y).max()).bit_length()
+    below = bool((y < 0).any())
+    output = Format(below, bits, bits - below - whole)
     coefficient = case.coefficients(bits)
     fields = {
         "weights": inside.astype(float), "reference": function, "nn_signs": function.nn_signs,

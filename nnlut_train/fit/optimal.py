@@ -343,7 +343,7 @@ def solve(
     points = problem.points()
     grid = max(1, (1 << problem.argument.bits) // MAX_STARTS) if problem.objective == "mse" else 1
     block = points.start // grid * grid
-    first, slopes, intercepts, cost = search(
+    first, slopes, intercepts, _ = search(
         points.x, points.target, points.weight, problem.slope, problem.intercept, problem.entries,
         problem.objective, np.flatnonzero(np.diff(block, prepend=block[0] - 1)), progress,
     )  # fmt: skip
