@@ -96,15 +96,16 @@ def problem(
     scales = tuple(scales)
     frac = max(scales)
     signed = low < 0
-    first, last = int(low * 2**frac), int(high * 2**frac)
-    inputs = Format(
-        signed, max(bits, signed + max(last.bit_length(), (-first - 1).bit_length())), frac
-    )
+    width = bits
+    if len(scales) > 1:  # the grid of the breakpoints holds the whole range
+        first, last = int(low * 2**frac), int(high * 2**frac)
+        width = max(bits, signed + max(last.bit_length(), (-first - 1).bit_length()))
+    inputs = Format(signed, width, frac)
     x = inputs.real(inputs.codes())
     inside = (x >= low) & (x <= high)
     y = function(x[inside])
     # The range itself fits, so that nothing is clipped: 1 for exp at 0, 4 for gelu at 4.
-    whole = int(np.abs(y).max()).bit_length()
+    whole = int(np.ceil(np.abs(y).max())).bit_length()
     below = bool((y < 0).any())
     output = Format(below, bits, bits - below - whole)
     coefficient = case.coefficients(bits)
