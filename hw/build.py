@@ -17,6 +17,7 @@ from pathlib import Path
 import amaranth
 import numpy as np
 
+from nnlut_train import cli
 from nnlut_train.errors import StepError, UsageError
 from sim.accuracy import SoftmaxAccuracy, UnaryAccuracy, softmax_accuracy, unary_accuracy
 from sim.bench import run_bench
@@ -24,8 +25,8 @@ from sim.bound import softmax_bound
 from sim.golden import SoftmaxSpec, Spec, UnarySpec
 from sim.vectors import make_vectors
 
-from . import cli, options, report, yosys
 from . import liberty as liberty_files
+from . import options, report, yosys
 from .axi import data_bytes, ports
 from .cost import Cost
 from .design import design
@@ -163,6 +164,9 @@ def build(
             c.arch: {"cost": c.cost.to_json(), "max_ulp": c.accuracy.max_ulp,
                      "bound_ulp": _finite(c.bound_ulp)}
             for c in candidates if c is not chosen
+        },
+        "folds": {
+            name: table.fold.to_json() for name, table in chosen.spec.tables() if table.fold
         },
         "spec": spec_json,
         "vectors": {

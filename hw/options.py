@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 
 from nnlut_train import fit
+from nnlut_train.cli import ArgumentParser
 from nnlut_train.tables import load
 
-from .cli import ArgumentParser
 from .request import ARCHS, FOLD_CHOICES, LENGTH_MAX, OPS, Request
 from .synth import BRAM_POLICIES, TARGETS
 
@@ -89,8 +89,9 @@ def add_request(parser: argparse.ArgumentParser, *, op_required: bool = True) ->
         choices=FOLD_CHOICES,
         default="auto",
         help="auto: reduce the range of exp (to 2^f), reciprocal and rsqrt (to a mantissa) before "
-        "the lines; none: lines over the whole range, as the papers have them, which "
-        "implies --arch pwl where there is a choice. Default: %(default)s",
+        "the table, and fold symmetric functions (sigmoid, tanh, gelu, ...) to a table of "
+        "abs(x); none: tables over the whole range, as the papers have them, which implies "
+        "--arch pwl where a range could be reduced. Default: %(default)s",
     )
     add(
         "--table",

@@ -1,6 +1,6 @@
 """Pipeline registers that cannot be forgotten: no delay is written by hand."""
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Const, Module, Signal, Value
 
 __all__ = ["Pipe"]
 
@@ -48,8 +48,11 @@ class Pipe:
     def align(self, value: Value, stage: int, name: str, *, reset: bool = False) -> Value:
         """Return `value` of an earlier `stage`, delayed to the present one.
 
-        ``reset=True`` is for control bits, which must be 0 after a reset.
+        A constant is the same in every stage. ``reset=True`` is for control bits, which must be 0
+        after a reset.
         """
+        if isinstance(value, Const):
+            return value
         for at in range(stage + 1, self.stage + 1):
             key = (id(value), at)
             if key not in self._delayed:

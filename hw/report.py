@@ -13,6 +13,12 @@ from .result import ERROR_BOUND_ULP, Candidate, Result
 __all__ = ["description", "latency", "rounded_up", "summary"]
 
 
+#: What the kinds of folds mean; see `nnlut_train.folding`.
+_FOLDED = {
+    "even": "even", "odd": "odd", "complement": "f(-x) = 1 - f(x)", "relu": "relu + even residual",
+}  # fmt: skip
+
+
 def description(request: Request) -> str:
     """Return one line that says what is built."""
     if request.op == "softmax":
@@ -42,7 +48,7 @@ def _tables(spec: Spec) -> list[str]:
     lines = []
     for name, table in spec.tables():
         if table.kind == "direct":
-            shape = f"{len(table.values)} values of {table.output.bits} bits"
+            shape = f"{len(table.values)} values of {table.value.bits} bits"
         else:
             fitted = f", fitted by {table.meta['method']}" if "method" in table.meta else ""
             plural = "s" if table.entries > 1 else ""
@@ -50,15 +56,20 @@ def _tables(spec: Spec) -> list[str]:
                 f"{table.entries} segment{plural}, slope {table.slope}, "
                 f"intercept {table.intercept}{fitted}"
             )
-        lines.append(f"{name}: {table.meta.get('function', '?')}, {shape}, "
+        folded = ""
+        if table.fold is not None:
+            folded = f", folded ({table.fold.kind}) to abs(x) as {table.fold.magnitude}"
+        lines.append(f"{name}: {table.meta.get('function', '?')}{folded}, {shape}, "
                      f"{table.storage_bits} bits")  # fmt: skip
     return lines
 
 
 def _arch(candidate: Candidate) -> str:
     spec = candidate.spec.exp if isinstance(candidate.spec, SoftmaxSpec) else candidate.spec
-    reduced = isinstance(spec, ExpSpec | ReciprocalSpec)
-    return f"{candidate.arch} after range reduction" if reduced else candidate.arch
+    if isinstance(spec, ExpSpec | ReciprocalSpec):
+        return f"{candidate.arch} after range reduction"
+    fold = spec.table.fold
+    return candidate.arch if fold is None else f"{candidate.arch}, folded ({_FOLDED[fold.kind]})"
 
 
 def _accuracy(candidate: Candidate) -> list[str]:

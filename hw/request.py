@@ -50,7 +50,8 @@ class Request:
         One of `ARCHS`: how a table is built. What only lines have (`fit`, `entries`, and
         ``fold="none"`` where a range could be reduced) implies ``pwl``.
     fold : str
-        One of `FOLD_CHOICES`: range reduction where the function has one, or plain tables.
+        One of `FOLD_CHOICES`: range reduction or folding where the function has one, or plain
+        tables.
     seed : int
         Seed of the fit.
     table : DirectTable or PwlTable, optional
@@ -127,6 +128,11 @@ class Request:
             if self.table.input.bits != self.bits:
                 raise UsageError(
                     f"--bits must be the table's {self.table.input.bits}, not {self.bits}"
+                )
+            if self.fold == "none" and self.table.fold is not None:
+                raise UsageError(
+                    f"--fold must be auto with a --table that is folded ({self.table.fold.kind}), "
+                    f"not none"
                 )
             if self.arch not in ("auto", self.table.kind):
                 raise UsageError(f"--arch must be the table's, {self.table.kind}, not {self.arch}")

@@ -25,11 +25,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from nnlut_train import cli
 from nnlut_train.errors import StepError, UsageError
 
 from . import cells as fpga_cells
-from . import cli, yosys
 from . import liberty as liberty_files
+from . import yosys
 from .cost import AsicCost, Cost, FpgaCost, table
 from .manifest import load_build
 
@@ -299,7 +300,7 @@ def _main(argv: Sequence[str] | None) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``python -m hw.synth``; see `hw.cli.run_main` for the exit status."""
+    """Run ``python -m hw.synth``; see `nnlut_train.cli.run_main` for the exit status."""
     return cli.run_main("hw.synth", _main, argv)
 
 

@@ -8,8 +8,8 @@ A fold writes f(x) with a core g of the magnitude m = abs(x):
 * ``relu``: ``f(x) = max(x, 0) - g(m)`` (gelu, silu): g is even and decays, so that few narrow
   entries suffice. HARA (ICLR 2026 submission QnuJR7qA3z) has it for GELU.
 
-Magnitudes beyond the table's format saturate to its largest code: where g has decayed, nothing is
-lost.
+Magnitudes beyond the table's format saturate to its largest code: where g has decayed, or does not
+change any more, nothing is lost. `fold_for` chooses that format.
 """
 
 from collections.abc import Callable
@@ -21,9 +21,12 @@ import numpy as np
 from .errors import UsageError
 from .formats import Format
 
-__all__ = ["FOLDS", "Fold", "core"]
+__all__ = ["FOLDS", "Fold", "answering", "core", "fold_for"]
 
 FOLDS = ("even", "odd", "complement", "relu")
+
+#: What the saturation of a magnitude may cost at most, in ulp of the output.
+SATURATION_ULP = 1 / 16
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,11 @@ class Fold:
         """
         return self.unfold(codes, values, one, ramp)
 
+    def lacks(self, frac: int) -> int:
+        """Return how many fraction bits a core of `frac` must have more: adding must lose none."""
+        least = {"complement": 0, "relu": self.magnitude.frac}.get(self.kind, frac)
+        return max(least - frac, 0)
+
     def to_json(self) -> dict[str, str]:
         """Return the fold as JSON-ready data."""
         return {"kind": self.kind, "magnitude": str(self.magnitude)}
@@ -105,3 +113,64 @@ def core(evaluate: Callable[[np.ndarray], np.ndarray], kind: str) -> Callable[..
     if kind == "relu":
         return lambda m: m - evaluate(m)
     return evaluate
+
+
+def fold_for(
+    evaluate: Callable[[np.ndarray], np.ndarray], kind: str, inputs: Format, output: Format, *,
+    rounded: bool = False,
+) -> Fold:  # fmt: skip
+    """Return the fold with the narrowest magnitude that is good enough at every input code.
+
+    Parameters
+    ----------
+    evaluate : callable
+        The function: float64 array to float64 array of the same shape.
+    kind : str
+        Its symmetry, one of `FOLDS`.
+    inputs, output : Format
+        Formats of the argument, which must be signed, and of the result.
+    rounded : bool
+        Saturation must not change the rounded result (for direct tables); by default it must cost
+        at most `SATURATION_ULP` (for lines, whose own errors come on top).
+
+    Raises
+    ------
+    UsageError
+        If `kind` is none of `FOLDS`, or the input is unsigned.
+    """
+    if not inputs.signed:
+        raise UsageError(f"a folded input must be signed, not {inputs}")
+    x = inputs.real(inputs.codes())
+    wanted, inner = evaluate(x), core(evaluate, kind)
+    for bits in range(1, inputs.bits):
+        fold = Fold(kind, Format(False, bits, inputs.frac))
+        magnitude = inputs.real(fold.arguments(inputs.codes()))
+        found = fold.unfold(x, inner(magnitude), 1.0, 1.0)
+        if rounded:
+            good = output.quantize(found) == output.quantize(wanted)
+        else:
+            error = np.abs(output.clip(found) - output.clip(wanted))
+            good = error <= SATURATION_ULP * output.scale
+        if good.all():
+            return fold
+    # Even the magnitude of the most negative code: nothing saturates.
+    return Fold(kind, Format(False, inputs.bits, inputs.frac))
+
+
+def answering(target: np.ndarray, inputs: Format, output: Format) -> np.ndarray:
+    """Return which codes a folded table is to be fitted to; bool array, shape of `target`.
+
+    Of a code and its mirror image, one may have a result that the output cannot hold, as tanh near
+    1 where the output ends at 127/128. The hardware limits it; a core that aimed at the limit would
+    be wrong for the other.
+
+    Parameters
+    ----------
+    target : float64 array, shape (2**inputs.bits,)
+        The function at every code of `inputs`, ascending, not limited.
+    inputs, output : Format
+        Formats of the argument, signed, and of the result.
+    """
+    beyond = np.abs(target - output.clip(target))
+    mirror = np.append(0, np.arange(len(target) - 1, 0, -1))  # the first code has none
+    return beyond <= beyond[mirror]

@@ -153,7 +153,9 @@ def lookup(name: str, domain: tuple[float, float] | None = None) -> Function:
     name : str
         A key of `FUNCTIONS`, or the place of a callable that takes and returns float64 arrays.
     domain : tuple of float, optional
-        ``(lo, hi)``; required for a user's function, and replaces a registered one's.
+        ``(lo, hi)``; required for a user's function, and replaces a registered one's. Outside of
+        what a reduction needs (both signs for a symmetry, no negative numbers for a mantissa),
+        there is none, as for a user's function.
 
     Raises
     ------
@@ -167,8 +169,10 @@ def lookup(name: str, domain: tuple[float, float] | None = None) -> Function:
         if domain is None:
             return function
         reduction = function.reduction
-        if (domain[0] < 0) != (reduction in FOLDS) and reduction != "base2":
-            reduction = None  # a mantissa has no sign; a symmetry needs both
+        if reduction in FOLDS and not domain[0] < 0 < domain[1]:
+            reduction = None  # one side needs no symmetry
+        elif reduction in ("mantissa", "mantissa4") and domain[0] < 0:
+            reduction = None  # a mantissa has no sign
         return replace(function, domain=domain, reduction=reduction)
     if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name):
         raise UsageError(

@@ -79,7 +79,7 @@ class Table:
         return content | {name: list(getattr(self, name)) for name in self._integer_fields}
 
     def _check_fold(self, frac: int) -> None:
-        """Raise unless the fold suits the input, and a core of `frac` fraction bits."""
+        """Raise unless the fold suits the input, and values of `frac` fraction bits."""
         if self.fold is None:
             return
         magnitude = self.fold.magnitude
@@ -93,11 +93,19 @@ class Table:
                 f"table: the magnitude of input {self.input} must have at most "
                 f"{self.input.bits} bits, not {magnitude.bits}"
             )
-        if frac < 0 or (self.fold.kind == "relu" and frac < self.input.frac):
+        if lack := self.fold.lacks(frac):
             raise UsageError(
-                f"table: the core of fold {self.fold.kind} must have at least the fraction bits "
-                f"of input {self.input}, and of 1, not {frac}"
+                f"table: what the fold {self.fold.kind} of input {self.input} unfolds must have at "
+                f"least {frac + lack} fraction bits, not {frac}"
             )
+
+    def _unfolding(self, frac: int) -> int:
+        """Return by how much the unfolding can enlarge values of `frac` fraction bits at most."""
+        if self.fold is None:
+            return 0
+        added = {"complement": 1 << max(frac, 0),
+                 "relu": -self.input.min << max(frac - self.input.frac, 0)}  # fmt: skip
+        return added.get(self.fold.kind, 0)
 
     @property
     def argument(self) -> Format:
@@ -168,6 +176,12 @@ class DirectTable(Table):
             _integers("values", self.values, 1 << self.argument.bits,
                       self.value.min, self.value.max),
         )  # fmt: skip
+        reach = max(-self.value.min, self.value.max) + self._unfolding(self.value.frac)
+        if reach >> 62 or self.shift > 62:
+            raise UsageError(
+                f"table: what is unfolded from values {self.value} and input {self.input} must fit "
+                f"63 bits"
+            )
 
     @classmethod
     def _format_names(cls, folded: bool) -> tuple[str, ...]:
@@ -256,8 +270,7 @@ class PwlTable(Table):
         q = max(-self.argument.min, self.argument.max)
         reach = max(-self.slope.min, self.slope.max) * q
         reach += max(-self.intercept.min, self.intercept.max) << self.align
-        if self.fold is not None:  # at most one more term: 1, or the input
-            reach += (1 << max(self.slope.frac, 0)) * -self.input.min + (1 << self._frac)
+        reach += self._unfolding(self._frac)
         if reach >> 62 or self.shift > 62:
             raise UsageError(
                 f"table: slope {self.slope} times input {self.input} plus intercept "

@@ -9,12 +9,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hw import cli, options
+from hw import options
 from hw.design import design
 from hw.manifest import load_build
 from hw.report import description
 from hw.request import Request
 from hw.units import unit_of
+from nnlut_train import cli
 from nnlut_train.errors import UsageError
 
 from .bench import run_bench

@@ -1,4 +1,4 @@
-"""Piecewise-linear unit: comparator tree, multiply-add, round, saturate."""
+"""Piecewise-linear unit: magnitude, comparator tree, multiply-add, unfold, round, saturate."""
 
 from collections.abc import Sequence
 
@@ -10,6 +10,7 @@ from sim.golden import PwlSpec
 
 from ..fixed import round_shift, saturate, shape_of
 from ..pipeline import Pipe
+from .fold import magnitude, rest, unfold
 from .unary import Unary, stages
 
 __all__ = ["Pwl"]
@@ -30,8 +31,9 @@ def _comparator_tree(code: Value, breakpoints: Sequence[int], leaves: Sequence[V
 class Pwl(Unary):
     """A unary function as straight lines; latency 3, throughput 1 beat a clock.
 
-    The stages: comparator tree, which selects slope and intercept; multiplier; adder, rounding and
-    saturation. Parameters and members: `Unary`.
+    The stages: magnitude and comparator tree, which selects slope and intercept; multiplier; adder,
+    unfolding, rounding and saturation. Folding adds no stage: mapped to gates, the longest path is
+    no longer than without. Parameters and members: `Unary`.
     """
 
 
@@ -46,10 +48,17 @@ def _(spec: PwlSpec, pipe: Pipe, code: Value) -> Value:
         Value.cast(line.const({"slope": slope, "intercept": intercept}))
         for slope, intercept in zip(table.slopes, table.intercepts, strict=True)
     ]
-    selected, code = pipe.cut(line=_comparator_tree(code, table.breakpoints, leaves), code=code)
-    product, intercept = pipe.cut(
-        product=line(selected).slope * code, intercept=line(selected).intercept
+    fold, start = table.fold, pipe.stage
+    argument, left = magnitude(code, fold), rest(code, fold)
+    selected, argument = pipe.cut(
+        line=_comparator_tree(argument, table.breakpoints, leaves), code=argument
     )
-    total = product + (intercept << table.align)
+    product, intercept = pipe.cut(
+        product=line(selected).slope * argument, intercept=line(selected).intercept
+    )
+    total = unfold(
+        pipe.align(left, start, "rest"), product + (intercept << table.align), fold,
+        table.slope.frac + table.input.frac, table.slope.frac,
+    )  # fmt: skip
     (result,) = pipe.cut(result=saturate(round_shift(total, table.shift), table.output))
     return result

@@ -1,4 +1,4 @@
-"""Piecewise-linear unit: comparator tree, multiply-add, round, saturate."""
+"""Piecewise-linear unit: magnitude, comparator tree, multiply-add, unfold, round, saturate."""
 
 from dataclasses import dataclass
 
@@ -13,10 +13,14 @@ __all__ = ["PwlSpec"]
 class PwlSpec(TableSpec):
     """A unary function as straight lines: NN-LUT's hardware (Yu et al., DAC 2022, Eq. 4).
 
+    A folded table has lines of the core over the magnitude of the argument; `PwlTable.lookup` looks
+    up, unfolds, rounds and saturates, in this order. Latency is 3 clocks, folded or not: what
+    folding adds to the first and the last stage is no longer than the narrower magnitude saves.
+
     Parameters
     ----------
     table : PwlTable
-        Breakpoints, slopes, intercepts; it also has the arithmetic.
+        Breakpoints, slopes, intercepts and fold; it also has the arithmetic.
     """
 
     kind = "pwl"
@@ -25,5 +29,5 @@ class PwlSpec(TableSpec):
 
     @property
     def latency(self) -> int:
-        """Three clocks: segment select and coefficient read; multiply; add, round, saturate."""
+        """Three clocks: magnitude, segment, coefficients; multiply; add, unfold, round, saturate."""
         return 3

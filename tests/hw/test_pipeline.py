@@ -1,5 +1,5 @@
 import pytest
-from amaranth.hdl import ClockDomain, Module, Signal, signed
+from amaranth.hdl import ClockDomain, Const, Module, Signal, signed
 from amaranth.sim import Simulator
 
 from hw.pipeline import Pipe
@@ -58,6 +58,14 @@ def test_registers_have_the_shape_of_their_values():
     later = bench.pipe.align(a, 1, "later")
     assert later.shape() == signed(8)
     assert bench.run(a, later, inputs=[200, 3]) == [(-56, 0), (3, -56)]
+
+
+def test_a_constant_needs_no_registers():
+    bench = Bench()
+    constant = Const(5, 3)
+    for _ in range(3):
+        bench.pipe.step()
+        assert bench.pipe.align(constant, 0, "constant") is constant
 
 
 @pytest.mark.parametrize("stages", [0, 1, 2, 5])

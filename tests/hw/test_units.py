@@ -6,7 +6,7 @@ from amaranth.hdl import ClockDomain, Module
 from amaranth.sim import Simulator
 
 from hw.design import design
-from hw.request import FOLDS, OPS, Request
+from hw.request import FOLD_CHOICES, OPS, Request
 from hw.units import unit_of
 from hw.units.softmax import ROW_SLOTS
 from nnlut_train.errors import UsageError
@@ -49,7 +49,7 @@ def simulate(unit, testbench):
 # Unary units.
 
 
-@pytest.mark.parametrize("fold", FOLDS)
+@pytest.mark.parametrize("fold", FOLD_CHOICES)
 @pytest.mark.parametrize("op", UNARY)
 def test_every_function_as_lines(op, fold):
     spec = spec_of(op, fold=fold)

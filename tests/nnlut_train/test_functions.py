@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nnlut_train.errors import UsageError
+from nnlut_train.folding import FOLDS
 from nnlut_train.formats import Format
 from nnlut_train.functions import FUNCTIONS, lookup
 
@@ -17,6 +18,7 @@ REFERENCE = {
     "reciprocal": lambda x: 1 / x,
     "rsqrt": lambda x: 1 / math.sqrt(x),
     "sigmoid": lambda x: 1 / (1 + math.exp(-x)) if x > 0 else math.exp(x) / (1 + math.exp(x)),
+    "erf": lambda x: math.copysign(1 - math.erfc(abs(x)), x),
     "tanh": lambda x: math.copysign(math.expm1(2 * abs(x)) / (math.expm1(2 * abs(x)) + 2), x),
     "gelu": lambda x: x * 0.5 * math.erfc(-x / math.sqrt(2)),
     # 0.5 (1 + tanh(t)) is the sigmoid of 2 t.
@@ -76,6 +78,7 @@ def test_singularities_and_far_ends_give_no_warning(name, x, y):
         ("rsqrt", "u8.4", "u8.6"),
         ("sigmoid", "s8.4", "u8.8"),
         ("tanh", "s8.5", "s8.7"),
+        ("erf", "s8.5", "s8.7"),
         ("softplus", "s8.4", "u8.5"),
     ],
 )
@@ -130,6 +133,57 @@ def test_another_domain_of_a_registered_function():
     for name in ("name", "formula", "evaluate", "reduction", "nn_range", "nn_signs"):
         assert getattr(function, name) is getattr(original, name)
     assert lookup("rsqrt") is original
+
+
+SYMMETRIC = {
+    "sigmoid": "complement", "tanh": "odd", "erf": "odd", "gelu": "relu", "gelu_tanh": "relu",
+    "silu": "relu", "hswish": "relu", "softplus": "relu",
+}  # fmt: skip
+
+
+def test_reductions():
+    assert {
+        name: function.reduction
+        for name, function in FUNCTIONS.items()
+        if function.reduction in FOLDS
+    } == SYMMETRIC
+    reduced = {"exp": "base2", "reciprocal": "mantissa", "rsqrt": "mantissa4"}
+    assert {name: f.reduction for name, f in FUNCTIONS.items()} == SYMMETRIC | reduced
+
+
+@pytest.mark.parametrize("name", SYMMETRIC)
+def test_symmetric_functions_are_symmetric(name):
+    # Both signs tell the same core, by the definition of the symmetry.
+    function = FUNCTIONS[name]
+    m = np.linspace(0, 2 * max(function.domain), 1001)
+    right, left = function(m), function(-m)
+    core = {
+        "odd": (right, -left), "complement": (right, 1 - left), "relu": (m - right, -left),
+    }[SYMMETRIC[name]]  # fmt: skip
+    np.testing.assert_allclose(*core, rtol=0, atol=4e-15)
+
+
+@pytest.mark.parametrize("name", SYMMETRIC)
+@pytest.mark.parametrize(
+    ("domain", "folds"),
+    [((-2, 2), True), ((-1, 9), True), ((-9, 0.5), True), ((0, 4), False), ((1, 4), False),
+     ((-4, 0), False), ((-4, -1), False)],
+)  # fmt: skip
+def test_a_symmetry_needs_a_domain_on_both_sides_of_zero(name, domain, folds):
+    function = lookup(name, domain)
+    assert function.reduction == (SYMMETRIC[name] if folds else None)
+    assert function.input_format(8).signed == (domain[0] < 0)
+
+
+@pytest.mark.parametrize("name", ["reciprocal", "rsqrt"])
+def test_a_mantissa_needs_a_domain_without_negative_numbers(name):
+    assert lookup(name, (0, 3)).reduction == FUNCTIONS[name].reduction
+    assert lookup(name, (-1, 3)).reduction is None
+
+
+@pytest.mark.parametrize("domain", [(-3, 2), (0, 1), (-5, -1)])
+def test_exp_is_reduced_over_any_domain(domain):
+    assert lookup("exp", domain).reduction == "base2"
 
 
 @pytest.mark.parametrize(

@@ -138,15 +138,19 @@ def test_hash_depends_on_every_integer_and_format(table):
                 except UsageError:
                     continue  # out of range
                 count += 1
-    for name in table._format_fields:
+    for name in table._format_names(table.fold is not None):
         form = getattr(table, name)
         for other in (
             Format(not form.signed, form.bits + 1, form.frac),
             Format(form.signed, form.bits + 1, form.frac),
             Format(form.signed, form.bits, form.frac - 1),
         ):
+            # Not folded, a direct table's values are output codes.
+            change = {name: other} | (
+                {"value": other} if table is DIRECT and name == "output" else {}
+            )
             try:
-                hashes.add(dataclasses.replace(table, **{name: other}).sha256)
+                hashes.add(dataclasses.replace(table, **change).sha256)
             except UsageError:
                 continue  # a table of other size, sign or shift
             count += 1
@@ -172,6 +176,27 @@ def test_a_changed_integer_in_a_file_is_detected(tmp_path, table):
 
 
 @BOTH
+def test_any_change_of_meta_in_a_file_is_detected(tmp_path, table):
+    path = tmp_path / "table.json"
+    for change in ({"function": "h"}, {"function": None}, {"new": 0}, {"seed": 3.0}):
+        data = table.to_json()
+        data["meta"] = data["meta"] | change
+        path.write_text(json.dumps(data))
+        # The integers are still those that the hash is of.
+        assert data["sha256"] == table.sha256
+        message = r"table\.json: table: checksum does not match the contents: the file was changed$"
+        with pytest.raises(UsageError, match=message):
+            load(path)
+
+
+@BOTH
+def test_the_checksum_does_not_depend_on_how_a_file_is_laid_out(tmp_path, table):
+    path = tmp_path / "table.json"
+    path.write_text(json.dumps(dict(reversed(table.to_json().items())), indent=3))
+    assert load(path) == table
+
+
+@BOTH
 def test_a_changed_format_in_a_file_is_detected(table):
     data = table.to_json() | {"output": str(Format(True, 7, table.output.frac))}
     with pytest.raises(UsageError, match=r"^table: sha256 does not match the integers"):
@@ -184,11 +209,14 @@ def test_a_changed_format_in_a_file_is_detected(table):
     [
         ({"kind": "spline"}, r"^table: kind must be one of direct, pwl$"),
         ({"kind": None}, r"^table: kind must be one of direct, pwl$"),
-        ({"schema": 2}, r"^table: schema must be 1, not 2$"),
-        ({"schema": None}, r"^table: schema must be 1, not None$"),
+        ({"schema": 1}, r"^table: schema must be 2, not 1$"),
+        ({"schema": None}, r"^table: schema must be 2, not None$"),
         ({"sha256": "0" * 64}, r"^table: sha256 does not match the integers: the file was "),
         ({"comment": 1, "x": 2}, r"^table: unknown field 'comment'$"),
         ({"meta": [1]}, r"^table: meta must be an object$"),
+        ({"meta": {}}, r"^table: checksum does not match the contents: the file was changed$"),
+        ({"checksum": "0" * 64}, r"^table: checksum does not match the contents: the file was "),
+        ({"checksum": None}, r"^table: checksum does not match the contents: the file was "),
         ({"input": "s4"}, r"^a format must read like s8\.4 .*, not 's4'$"),
         ({"output": 8}, r"^a format must read like s8\.4 .*, not 8$"),
         ({"output": "u49.0"}, r"^a format's width must be 1 to 48 bits, not 49$"),
@@ -208,7 +236,7 @@ def test_missing_fields(table):
             from_json(data)
     for name, message in (
         ("kind", "kind must be one of"),
-        ("schema", "schema must be 1, not None"),
+        ("schema", "schema must be 2, not None"),
     ):
         data = table.to_json()
         del data[name]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw.design import design
-from hw.request import FOLDS, OPS, Request
+from hw.request import FOLD_CHOICES, OPS, Request
 from nnlut_train.errors import UsageError
 from nnlut_train.formats import Format
 from nnlut_train.tables import DirectTable, PwlTable
@@ -38,8 +38,23 @@ def limit(value, form):
     return max(-top if form.signed else 0, min(top - 1, value))
 
 
-def naive_pwl(table, q):
-    segment = 0
+def naive_fold(fold, q):
+    """The magnitude of an argument, limited to what the table has."""
+    return q if fold is None else min(abs(q), 2**fold.magnitude.bits - 1)
+
+
+def naive_unfold(table, q, real):
+    """The function at the argument `q` from the core at its magnitude, both real."""
+    kind = "even" if table.fold is None else table.fold.kind
+    if kind == "relu":
+        return max(Fraction(q) / Fraction(2) ** table.input.frac, 0) - real
+    if kind == "even" or q >= 0:
+        return real
+    return 1 - real if kind == "complement" else -real
+
+
+def naive_pwl(table, argument):
+    q, segment = naive_fold(table.fold, argument), 0
     for edge in table.breakpoints:
         if q >= edge:
             segment += 1
@@ -48,11 +63,16 @@ def naive_pwl(table, q):
         * Fraction(q) / Fraction(2) ** table.input.frac
         + Fraction(table.intercepts[segment]) / Fraction(2) ** table.intercept.frac
     )  # fmt: skip
+    real = naive_unfold(table, argument, real)
     return limit(half_up(real * Fraction(2) ** table.output.frac), table.output)
 
 
 def naive_direct(table, q):
-    return table.values[q + (2 ** (table.input.bits - 1) if table.input.signed else 0)]
+    if table.fold is None:
+        return table.values[q + (2 ** (table.input.bits - 1) if table.input.signed else 0)]
+    real = Fraction(table.values[naive_fold(table.fold, q)]) / Fraction(2) ** table.value.frac
+    real = naive_unfold(table, q, real)
+    return limit(half_up(real * Fraction(2) ** table.output.frac), table.output)
 
 
 def naive_exp(spec, q):
@@ -117,11 +137,16 @@ def check_all_codes(spec, stride=1):
     assert result.tolist() == [naive(spec, q) for q in codes.tolist()]
 
 
-@pytest.mark.parametrize("fold", FOLDS)
+@pytest.mark.parametrize("fold", FOLD_CHOICES)
 @pytest.mark.parametrize("arch", ["pwl", "direct"])
 @pytest.mark.parametrize("op", UNARY)
 def test_unary_models_are_their_naive_formulation_at_every_code(op, arch, fold):
     check_all_codes(design(Request(op, 8, fold=fold), arch))
+
+
+@pytest.mark.parametrize("op", UNARY)
+def test_wide_direct_models_are_their_naive_formulation(op):
+    check_all_codes(design(Request(op, 11), "direct"))
 
 
 @pytest.mark.parametrize("op", ["exp", "reciprocal", "rsqrt"])
@@ -243,7 +268,7 @@ def test_normalisation_is_exact_up_to_wide_inputs():
 
 def softmaxes():
     for arch in ("pwl", "direct"):
-        for fold in FOLDS:
+        for fold in FOLD_CHOICES:
             for bits, length in ((4, 1), (8, 7), (10, 128), (12, 3)):
                 yield design(Request("softmax", bits, length=length, fold=fold), arch)
 

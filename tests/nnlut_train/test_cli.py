@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from hw import cli
+from nnlut_train import cli
 from nnlut_train.errors import StepError, UsageError
 
 
@@ -42,7 +42,9 @@ def test_success_is_silent(capsys):
 def test_a_reader_that_went_away_gives_no_traceback():
     reader, writer = os.pipe()
     os.close(reader)
-    script = "import sys; from hw import cli; sys.exit(cli.run_main('p', lambda a: print('x')))"
+    script = (
+        "import sys; from nnlut_train import cli; sys.exit(cli.run_main('p', lambda a: print('x')))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", script], stdout=writer, stderr=subprocess.PIPE, check=False
     )

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from nnlut_train.errors import StepError, UsageError
+from .errors import StepError, UsageError
 
 
 class ArgumentParser(argparse.ArgumentParser):
