@@ -1,4 +1,4 @@
-"""Random folded tables, and a slow scalar reference for them."""
+"""Folded tables by hand and at random, and a slow scalar reference for them."""
 
 import math
 from fractions import Fraction
@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from nnlut_train.folding import FOLDS, Fold
 from nnlut_train.formats import Format
 from nnlut_train.tables import DirectTable, PwlTable
+from sim.golden import DirectSpec, PwlSpec
 
 
 def naive_argument(table, code):
@@ -73,3 +74,22 @@ def folded_direct(draw):
     )
     values = tuple(draw(_codes(value, 1 << fold.magnitude.bits)))
     return DirectTable(inputs, output, values, {}, value, fold=fold)
+
+
+def table_of(kind, arch, bits=5, magnitude=3):
+    """A table by hand, whose core neither decays nor is steady where the magnitude saturates."""
+    inputs = Format(True, bits, 1)
+    fold = Fold(kind, Format(False, magnitude, 1))
+    output = Format(True, 9, 3)
+    if arch == "direct":
+        values = tuple((5 * m * m + 3 * m - 17) % 64 for m in range(1 << magnitude))
+        return DirectTable(inputs, output, values, {}, Format(False, 6, 4), fold=fold)
+    return PwlTable(
+        inputs, output, Format(True, 5, 3), Format(True, 7, 4), (1, 3, 6), (5, -7, 12, 15),
+        (-3, 20, -60, 11), fold=fold,
+    )  # fmt: skip
+
+
+def spec_of(table):
+    """Return the specification of a table's unit."""
+    return (PwlSpec if table.kind == "pwl" else DirectSpec)(table)

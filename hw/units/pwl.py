@@ -32,8 +32,8 @@ class Pwl(Unary):
     """A unary function as straight lines; latency 3, throughput 1 beat a clock.
 
     The stages: magnitude and comparator tree, which selects slope and intercept; multiplier; adder,
-    unfolding, rounding and saturation. Folding adds no stage: mapped to gates, the longest path is
-    no longer than without. Parameters and members: `Unary`.
+    unfolding, rounding and saturation. Folding adds no stage: mapped to gates, the longest path has
+    at most one gate more than without, at 8 and at 12 bits. Parameters and members: `Unary`.
     """
 
 

@@ -101,20 +101,28 @@ class Constrained(Programme):
     def _bands(self, limit: float) -> Iterator[tuple[int, np.ndarray, int]]:
         """Yield slope codes, and the rows and the width of the segments they are to be tried for.
 
-        Short segments are tried with all slopes; long ones with those near their best: others
-        would cost more than `limit`.
+        Only with slopes near its best does a segment cost less than `limit`. Short segments, for
+        which many slopes do, are yielded apart from the long ones.
         """
-        reach = np.sqrt(divide(np.maximum(limit - self.least, 0), self.a))
+        reach = np.full(self.a.shape, np.inf)  # one point alone: all slopes are alike
+        np.divide(np.maximum(limit - self.least, 0), self.a, out=reach, where=self.a > 0)
+        np.sqrt(reach, out=reach)
         reach[~self.valid] = -np.inf
-        low, high = (self.k_real - reach)[:, SHORT:], (self.k_real + reach)[:, SHORT:]
-        rows = low.min(axis=1, initial=np.inf), high.max(axis=1, initial=-np.inf)
-        widths = low.min(axis=0, initial=np.inf), high.max(axis=0, initial=-np.inf)
+        low, high = self.k_real - reach, self.k_real + reach
+        bands = []
+        for start, stop in ((0, SHORT), (SHORT, self.width)):
+            part = low[:, start:stop], high[:, start:stop]
+            rows, widths = (
+                (part[0].min(axis=axis, initial=np.inf), part[1].max(axis=axis, initial=-np.inf))
+                for axis in (1, 0)
+            )
+            bands.append((start, rows, widths))
         for k in self.slopes:
-            yield k, np.arange(self.n), min(SHORT, self.width)
-            wide = np.flatnonzero((widths[0] <= k) & (k <= widths[1]))
-            if wide.size:
-                near = np.flatnonzero((rows[0] <= k) & (k <= rows[1]))
-                yield k, near, SHORT + int(wide[-1]) + 1
+            for start, rows, widths in bands:
+                wide = np.flatnonzero((widths[0] <= k) & (k <= widths[1]))
+                if wide.size:
+                    near = np.flatnonzero((rows[0] <= k) & (k <= rows[1]))
+                    yield k, near, start + int(wide[-1]) + 1
 
     def _room(self, k: int, rows: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the smallest and largest intercept codes of segments for slope code `k`.
@@ -324,8 +332,8 @@ class Constrained(Programme):
 
 def solve_mixed(
     search: Constrained, target: np.ndarray, entries: int, mix: float, total: float, least: float,
-    bounds: list[float], progress: bool,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:  # fmt: skip
+    progress: bool,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, float, float]:  # fmt: skip
     """Find the least sum of mean squared error and `mix` times the squared maximum error.
 
     Branch and bound over the maximum error: the squared error can only grow as the maximum is
@@ -344,15 +352,15 @@ def solve_mixed(
         Sum of the weights.
     least : float
         Least maximum error of any table: from `Minimax`.
-    bounds : list of float
-        A sum that no table on the search's starts undercuts is appended to it.
 
     Returns
     -------
-    first, slopes, intercepts : arrays
+    first, slopes, intercepts, cost
         As `Programme.run` returns them.
-    cost : float
-        The sum that is minimised.
+    most : float
+        The table's maximum error.
+    bound : float
+        No table on the search's starts has a smaller sum.
     """
     x = search.samples[0]
     slope, intercept = search.formats
@@ -367,7 +375,7 @@ def solve_mixed(
         return table[3] / total, float(np.abs(value - target).max()), table
 
     mse, most, table = best_within(np.inf, np.inf)
-    best = mse + mix * most**2, table
+    best = mse + mix * most**2, table, most
     # Each: a limit that is not reached, the next one above, and the least squared error between.
     ranges, bound = [(least, most, mse)], np.inf
     with tqdm(desc="limits", disable=None if progress else True) as bar:
@@ -384,7 +392,6 @@ def solve_mixed(
             except UsageError:
                 ranges.append((middle, high, floor))
                 continue
-            best = min(best, (mse + mix * most**2, table), key=lambda found: found[0])
+            best = min(best, (mse + mix * most**2, table, most), key=lambda found: found[0])
             ranges += [(middle, high, floor), (low, most, mse)]
-    bounds.append(min(bound, best[0]))
-    return *best[1][:3], best[0]
+    return *best[1], best[2], min(bound, best[0])

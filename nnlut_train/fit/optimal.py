@@ -22,6 +22,7 @@ import numpy as np
 
 from ..errors import UsageError
 from ..formats import Format
+from ..tables import PwlTable
 from .constrained import Constrained, solve_mixed
 from .minimax import Minimax, Tube
 from .programme import Programme
@@ -34,7 +35,7 @@ __all__ = ["search", "solve"]
 #: ``mse`` lets segments begin at so many codes at most: its effort grows with the square.
 MAX_STARTS = 1 << 12
 #: Constraints are searched for every slope and pair of starts: at most so many of them.
-MAX_CONSTRAINED = 1 << 29
+MAX_CONSTRAINED = 1 << 27
 
 
 def _costed(weights: np.ndarray | None, size: int) -> np.ndarray:
@@ -108,15 +109,20 @@ class _Solver:
         self.tube: Tube | None = None if points.free else (points.lower, points.upper)
         self.direction = problem.direction if problem.monotone else 0
 
+    def table(self, lines: tuple) -> PwlTable:
+        """Return the table of first points, slopes and intercepts."""
+        first, slopes, intercepts = _tidy(*lines)
+        return self.problem.table(self.points.start[first[1:]], slopes, intercepts, {})
+
     def starts(self, grid: int) -> np.ndarray:
         """Return the indices of the first point of every `grid` codes."""
         block = self.points.start // grid
         return np.flatnonzero(np.diff(block, prepend=block[0] - 1))
 
-    def grid(self, cost_of: Any, limit: int) -> int:
-        """Return the finest grid whose search costs at most `limit`."""
+    def grid(self, most: int) -> int:
+        """Return the finest power of two whose multiples are at most so many starts."""
         grid = 1
-        while cost_of(self.starts(grid).size) > limit:
+        while self.starts(grid).size > most:
             grid *= 2
         return grid
 
@@ -127,24 +133,22 @@ class _Solver:
         start = self.points.start
         return np.union1d(near[start[near] != start[near - 1]], np.append(first, 0))
 
-    def _searched(
-        self, run: Callable[[np.ndarray], tuple], grid: int, most: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, Any]:
-        """Return first points, slopes, intercepts of the best table, and the last item of `run`.
+    def _refined(
+        self, run: Callable[[np.ndarray, float], tuple], table: tuple, grid: int, most: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return first points, slopes and intercepts of the best table near one found on `grid`.
 
-        `run` searches given starts. After a search on the grid, it is given ever finer starts near
-        the last table's: `most` at once.
+        ``run(starts, limit)`` returns blocks, slopes, intercepts and cost of the best table on
+        `starts` that costs at most `limit`; it is given ever finer ones: `most` at once.
         """
-        starts = self.starts(grid)
-        blocks, *table = run(starts)
-        table = [starts[blocks], *table]
+        *table, cost = table
         while grid > 1:
             step = 1
             while (near := self._near(table[0], grid, step)).size > most and step < grid:
                 step *= 2
-            blocks, *finer = run(near)
-            if finer[-1] < table[-1]:
-                table = [near[blocks], *finer]
+            blocks, *finer, less = run(near, cost)
+            if less < cost:
+                table, cost = [near[blocks], *finer], less
             if step == grid:
                 break
             grid = step
@@ -152,45 +156,59 @@ class _Solver:
 
     def free(self) -> tuple[tuple, float]:
         """Return the least-squares table without constraints, and a lower bound on all."""
-        entries, bounds = self.problem.entries, []
-        grid = self.grid(lambda n: n, MAX_STARTS)
+        entries, grid = self.problem.entries, self.grid(MAX_STARTS)
+        starts = self.starts(grid)
+        task = Programme(self.samples, starts, *self.formats)
+        blocks, *table = task.run(entries, self.progress)
+        bound = table[-1] if grid == 1 else task.lower_bound(entries)
 
-        def run(starts: np.ndarray) -> tuple:
-            task = Programme(self.samples, starts, *self.formats)
-            table = task.run(entries, self.progress)
-            bounds.append(table[3] if grid == 1 else task.lower_bound(entries))
-            return table
+        def run(starts: np.ndarray, limit: float) -> tuple:
+            return Programme(self.samples, starts, *self.formats).run(entries, self.progress)
 
-        *table, _ = self._searched(run, grid, MAX_STARTS)
-        return tuple(table), bounds[0] / self.weights.sum()
+        table = self._refined(run, (starts[blocks], *table), grid, MAX_STARTS)
+        return table, bound / self.weights.sum()
 
     def limited(self) -> tuple[tuple, float]:
         """Return the best table of a constrained or mixed problem, and a lower bound."""
-        problem, slopes, bounds = self.problem, 1 << self.problem.slope.bits, []
-        grid = self.grid(lambda n: n * n * slopes, MAX_CONSTRAINED)
+        problem, total = self.problem, float(self.weights.sum())
+        mixed = problem.objective == "mixed"
+        free = self.free()
+        if not mixed and problem.meets(self.table(free[0])):
+            return free  # the constraints ask for nothing
+        most = int((MAX_CONSTRAINED >> problem.slope.bits) ** 0.5)
+        grid = self.grid(most)
+        starts = self.starts(grid)
         infinite = np.full(self.points.x.shape, np.inf)
         tube = (-infinite, infinite) if self.tube is None else self.tube
-        total, mixed = float(self.weights.sum()), problem.objective == "mixed"
-        least = Minimax(self.samples, self.starts(1), *self.formats, self.tube)
+
+        def search(starts: np.ndarray) -> Constrained:
+            return Constrained(self.samples, starts, *self.formats, tube, self.direction)
+
+        def run(starts: np.ndarray, limit: float) -> tuple:
+            limit = limit * (1 + 1e-9) + 1e-300
+            return search(starts).run(problem.entries, self.progress, limit)
+
         if mixed:
+            least = Minimax(self.samples, self.starts(1), *self.formats, self.tube)
             least.run(problem.entries, self.progress)
-
-        def run(starts: np.ndarray) -> tuple:
-            task = Constrained(self.samples, starts, *self.formats, tube, self.direction)
-            if mixed:
-                return solve_mixed(
-                    task, self.points.target, problem.entries, problem.mix, total, least.error,
-                    bounds, self.progress,
-                )  # fmt: skip
-            table = task.run(problem.entries, self.progress)
-            bounds.append(table[3] / total)
-            return table
-
-        *table, _ = self._searched(run, grid, int((MAX_CONSTRAINED / slopes) ** 0.5))
-        bound = bounds[0]
-        if grid > 1:  # what the constraints cannot lower
-            bound = self.free()[1] + (problem.mix * least.error**2 if mixed else 0.0)
-        return tuple(table), bound
+            blocks, *table, most_error, bound = solve_mixed(
+                search(starts), self.points.target, problem.entries, problem.mix, total,
+                least.error, self.progress,
+            )  # fmt: skip
+            # Finer breakpoints then lower the squared error at this largest one.
+            near = self.points.target - most_error, self.points.target + most_error
+            tube = np.maximum(tube[0], near[0]), np.minimum(tube[1], near[1])
+        else:
+            blocks, *table = search(starts).run(problem.entries, self.progress)
+            bound = table[-1] / total
+        table = self._refined(run, (starts[blocks], *table), grid, most)
+        if grid == 1:
+            return table, bound
+        if not mixed:
+            return table, free[1]
+        tables = [table] + [t for t in (free[0], self.minimax()[0]) if problem.meets(self.table(t))]
+        best = min(tables, key=lambda table: problem.cost(self.table(table)))
+        return best, free[1] + problem.mix * least.error**2
 
     def minimax(self) -> tuple[tuple, float, list[list[int]]]:
         """Return the table of least maximum error, that error, and the blocks that prove it."""
@@ -232,10 +250,10 @@ def solve(
         table, bound = solver.limited()
     else:
         table, bound = solver.free()
-    first, slopes, intercepts = _tidy(*table)
-    breakpoints = solver.points.start[first[1:]]
-    cost = problem.cost(problem.table(breakpoints, slopes, intercepts, {}))
+    found = solver.table(table)
+    cost = problem.cost(found)
     bound = min(bound, cost)
     gap = (cost - bound) / cost if cost else 0.0
     certificate |= {"lower_bound": bound, "gap": gap if gap > 1e-9 else 0.0}
-    return breakpoints, slopes, intercepts, {"certificate": certificate}
+    integers = (found.breakpoints, found.slopes, found.intercepts)
+    return *(np.array(v, dtype=np.int64) for v in integers), {"certificate": certificate}

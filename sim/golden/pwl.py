@@ -15,7 +15,7 @@ class PwlSpec(TableSpec):
 
     A folded table has lines of the core over the magnitude of the argument; `PwlTable.lookup` looks
     up, unfolds, rounds and saturates, in this order. Latency is 3 clocks, folded or not: what
-    folding adds to the first and the last stage is no longer than the narrower magnitude saves.
+    folding adds to the first and the last stage is about what the narrower magnitude saves there.
 
     Parameters
     ----------
@@ -29,5 +29,5 @@ class PwlSpec(TableSpec):
 
     @property
     def latency(self) -> int:
-        """Three clocks: magnitude, segment, coefficients; multiply; add, unfold, round, saturate."""
+        """Three clocks: magnitude, segment select; multiply; add, unfold, round, saturate."""
         return 3

@@ -136,7 +136,7 @@ def test_summary(gelu):
     for text in ("architecture  direct\n", "input         s8.4 (signed, 1 ulp = 2^-4)",
                  "256 values of 8 bits, 2048 bits", "over all 256 input codes",
                  "latency       1 clock; measured", "1 element a clock", "ice40 ", "ecp5 ",
-                 "xilinx ", "other --arch  pwl: "):  # fmt: skip
+                 "xilinx ", "other --arch  pwl, folded (relu + even residual): "):  # fmt: skip
         assert text in printed
 
 

@@ -30,8 +30,7 @@ def flips(table, name, bits):
     codes = table.input.codes()
     good = table.lookup(codes)
     values = getattr(table, name)
-    form = {"values": table.output, "breakpoints": table.input}.get(name)
-    form = form or getattr(table, name[:-1])
+    form = table.argument if name == "breakpoints" else getattr(table, name.removesuffix("s"))
     for index, value in enumerate(values):
         for bit in range(form.bits) if bits is None else bits:
             code = value ^ (1 << bit)
@@ -50,9 +49,9 @@ def flips(table, name, bits):
     ("op", "arch", "name"),
     [
         ("gelu", "direct", "values"),
-        ("gelu", "pwl", "slopes"),
-        ("gelu", "pwl", "intercepts"),
-        ("gelu", "pwl", "breakpoints"),
+        ("tanh", "pwl", "slopes"),
+        ("tanh", "pwl", "intercepts"),
+        ("tanh", "pwl", "breakpoints"),
     ],
 )
 def test_every_flipped_bit_of_a_small_table_is_caught(op, arch, name):
@@ -62,7 +61,7 @@ def test_every_flipped_bit_of_a_small_table_is_caught(op, arch, name):
     for bad in flips(spec.table, name, None):
         tried += 1
         caught(spec, unit_of(replace(spec, table=bad)))
-    assert tried >= 4
+    assert tried >= 3
 
 
 @pytest.mark.parametrize(
@@ -131,7 +130,7 @@ def names_aligned(spec, monkeypatch):
     align = Pipe.align
 
     def spy(self, value, stage, name, *, reset=False):
-        if stage < self.stage:
+        if stage < self.stage and not isinstance(value, Const):
             names.add(f"{self.name}{name}")
         return align(self, value, stage, name, reset=reset)
 
@@ -197,7 +196,7 @@ def truncate(value, shift):
 
 
 SATURATING = {
-    "pwl": lambda: spec_of("gelu"),
+    "pwl": lambda: spec_of("gelu", fold="none"),
     "reciprocal": lambda: spec_of("reciprocal", output_frac=6),
     "exp": lambda: spec_of("exp", 10, output_frac=5, input_frac=6),
     "softmax": lambda: spec_of("softmax", 6, length=8),
@@ -266,7 +265,7 @@ def test_rounding_half_down_is_caught(monkeypatch):
         return (value + (1 << (shift - 1)) - 1) >> shift
 
     # Of all codes, some sum is a tie.
-    spec = spec_of("gelu")
+    spec = spec_of("gelu", fold="none")
     table = spec.table
     codes = table.input.codes()
     i = table.segment(codes)
@@ -301,7 +300,8 @@ def stepped(spec):
         inner = spec.mantissa
         seen = inner.input.codes()
         return replace(spec, mantissa=replace(inner, table=with_steps(inner.table, seen)))
-    return replace(spec, table=with_steps(spec.table, codes))
+    seen = codes if spec.table.fold is None else spec.table.fold.arguments(codes)
+    return replace(spec, table=with_steps(spec.table, seen))
 
 
 @pytest.mark.parametrize("name", ["pwl", "exp", "reciprocal", "softmax"])

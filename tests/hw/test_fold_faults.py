@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 from amaranth.hdl import Const, Mux
 from faults import caught, folded_spec
-from test_folded_units import spec_of, table_of
+from folded import spec_of, table_of
 
 import hw.units.direct
 import hw.units.pwl
-from hw.fixed import saturate
+from hw.fixed import round_shift, saturate
 from hw.pipeline import Pipe
 from hw.units import unit_of
 from hw.units.fold import magnitude, rest, unfold
@@ -165,3 +165,39 @@ def test_a_rest_of_another_beat_is_caught(monkeypatch, kind, arch, change):
     monkeypatch.setattr(Pipe, "align", faulty)
     caught(spec)
     assert hits
+
+
+@BOTH
+@pytest.mark.parametrize("kind", FOLDS)
+def test_a_dropped_saturation_of_the_unfolded_result_is_caught(monkeypatch, kind, arch):
+    # The magnitude's saturation stays: it is another module's.
+    def cut_off(value, form):
+        value = value[: form.bits]
+        return value.as_signed() if form.signed else value
+
+    table = table_of(kind, arch)
+    output = Format(True, 4, table.output.frac)
+    spec = spec_of(replace(table, output=output))
+    assert {output.min, output.max} & set(spec.compute(spec.input.codes()).tolist())
+    plant(monkeypatch, spec, "saturate", cut_off)
+
+
+@BOTH
+def test_unfolding_after_rounding_is_caught(monkeypatch, arch):
+    # Of a tie, the sign decides in which direction it goes.
+    spec = spec_of(table_of("odd", arch))
+    module = hw.units.pwl if arch == "pwl" else hw.units.direct
+    run_bench(spec, unit_of(spec))
+    signs = []
+
+    def keep(left, value, fold, one, ramp):
+        signs.append(left)
+        return value
+
+    def late(value, shift):
+        rounded = round_shift(value, shift)
+        return Mux(signs[-1], -rounded, rounded)
+
+    monkeypatch.setattr(module, "unfold", keep)
+    monkeypatch.setattr(module, "round_shift", late)
+    caught(spec)

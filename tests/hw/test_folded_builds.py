@@ -1,6 +1,8 @@
 """Builds of folded units, end to end."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 from building import build, one_error, small
@@ -45,7 +47,15 @@ def test_folded_units(tmp_path, capsys, words, architecture, table, latency):
     assert built.spec().table.fold == spec.table.fold
     file = json.loads((tmp_path / "out" / "tables" / "table.json").read_text())
     assert manifest["folds"] == {"table": file["fold"]} == {"table": spec.table.fold.to_json()}
-    # The exported Verilog gives the golden model's results.
+
+
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="needs Icarus Verilog (iverilog)")
+@pytest.mark.parametrize(
+    "words", [["silu", 6, "--arch", "pwl", "--entries", 4], ["sigmoid", 11, "--arch", "direct"]]
+)
+def test_exported_verilog_of_folded_units(capsys, words):
+    small("--op", words[0], "--bits", *words[1:], "--out", "out")
+    assert load_build(Path("out")).spec().table.fold is not None
     assert sim_run.main(["--build", "out"]) == 0
     assert "results equal to the test vectors in Icarus Verilog" in capsys.readouterr().out
 

@@ -3,14 +3,12 @@
 import numpy as np
 import pytest
 from faults import folded_spec
-from folded import folded_direct, folded_pwl
+from folded import folded_direct, folded_pwl, spec_of, table_of
 from hypothesis import given, settings
 
 from hw.units import unit_of
-from nnlut_train.folding import FOLDS, Fold
-from nnlut_train.formats import Format
+from nnlut_train.folding import FOLDS
 from nnlut_train.functions import FUNCTIONS
-from nnlut_train.tables import DirectTable, PwlTable
 from sim.bench import run_bench
 from sim.golden import DirectSpec, PwlSpec
 from sim.stimuli import Stimulus, stimuli
@@ -39,12 +37,6 @@ def test_12_bits_at_every_code(op, arch):
     assert run_bench(spec, unit_of(spec), runs).beats == 1 << 12
 
 
-def test_16_bits_at_every_code():
-    spec = folded_spec("gelu", 16, "pwl", entries=16)
-    runs = [run for run in stimuli(spec) if run.name == "all rows at full rate"]
-    assert run_bench(spec, unit_of(spec), runs).beats == 1 << 16
-
-
 @pytest.mark.parametrize(
     ("op", "input_frac", "output_frac", "arch"),
     [("gelu", 7, 3, "pwl"), ("gelu", 0, 6, "direct"), ("gelu", 0, 6, "pwl"), ("tanh", 2, 9, "pwl"),
@@ -55,24 +47,6 @@ def test_16_bits_at_every_code():
 def test_unusual_formats(op, input_frac, output_frac, arch):
     spec = folded_spec(op, 7, arch, input_frac=input_frac, output_frac=output_frac)
     run_bench(spec, unit_of(spec))
-
-
-def table_of(kind, arch, bits=5, magnitude=3):
-    """A table by hand, whose core neither decays nor is steady where the magnitude saturates."""
-    inputs = Format(True, bits, 1)
-    fold = Fold(kind, Format(False, magnitude, 1))
-    output = Format(True, 9, 3)
-    if arch == "direct":
-        values = tuple((5 * m * m + 3 * m - 17) % 64 for m in range(1 << magnitude))
-        return DirectTable(inputs, output, values, {}, Format(False, 6, 4), fold=fold)
-    return PwlTable(
-        inputs, output, Format(True, 5, 3), Format(True, 7, 4), (1, 3, 6), (5, -7, 12, 15),
-        (-3, 20, -60, 11), fold=fold,
-    )  # fmt: skip
-
-
-def spec_of(table):
-    return (PwlSpec if table.kind == "pwl" else DirectSpec)(table)
 
 
 @pytest.mark.parametrize("arch", ["pwl", "direct"])

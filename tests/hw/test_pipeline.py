@@ -66,6 +66,7 @@ def test_a_constant_needs_no_registers():
     for _ in range(3):
         bench.pipe.step()
         assert bench.pipe.align(constant, 0, "constant") is constant
+    assert bench.run(constant, inputs=[1, 2]) == [(5,), (5,)]
 
 
 @pytest.mark.parametrize("stages", [0, 1, 2, 5])
