@@ -13,8 +13,8 @@ import numpy as np
 from nnlut_train import fit
 from nnlut_train.direct import direct_table
 from nnlut_train.errors import UsageError
-from nnlut_train.fit import Problem, coefficient_formats
-from nnlut_train.folding import FOLDS, Fold, answering, core, fold_for
+from nnlut_train.fit.problem import make_problem
+from nnlut_train.folding import FOLDS, Fold, fold_for
 from nnlut_train.formats import Format
 from nnlut_train.functions import Function
 from nnlut_train.tables import PwlTable
@@ -173,22 +173,9 @@ class _Builder:
             return DirectSpec(
                 direct_table(name, target, inputs, output, weights=weights, fold=fold)
             )
-        if fold is None:
-            argument = inputs
-            used = output.clip(target if weights is None else target[weights > 0])
-        else:
-            argument = fold.magnitude
-            used = core(reference, fold.kind)(argument.real(argument.codes()))
-            answer = answering(target, inputs, output)
-            weights = None if answer.all() else answer.astype(float)
-        entries = min(entries, 1 << argument.bits)
-        slope, intercept = coefficient_formats(used, argument, output, entries)
-        if fold is not None:
-            lack = fold.lacks(slope.frac + inputs.frac)
-            slope = Format(slope.signed, slope.bits + lack, slope.frac + lack)
-        problem = Problem(
-            name, target, inputs, output, slope, intercept, entries, objective, weights,
-            reference, nn_signs=nn_signs, fold=fold,
+        problem = make_problem(
+            name, target, inputs, output, entries, reference, fold=fold, weights=weights,
+            objective=objective, nn_signs=nn_signs,
         )  # fmt: skip
         table = fit.fit(
             problem, self.request.method, seed=self.request.seed, progress=self.progress

@@ -3,13 +3,13 @@
 import sys
 from collections.abc import Sequence
 
-from . import cli, compare
+from . import checking, cli, compare, fitting
 
 
 def _main(argv: Sequence[str] | None) -> None:
     parser = cli.ArgumentParser(prog="python -m nnlut_train", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, module in (("compare", compare),):
+    for name, module in (("fit", fitting), ("check", checking), ("compare", compare)):
         command = commands.add_parser(
             name, help=module.__doc__.splitlines()[0], description=module.__doc__
         )

@@ -90,6 +90,34 @@ class Function:
             frac = bits - signed - math.ceil(math.log2(reach))
         return Format(signed, bits, frac)
 
+    @property
+    def reduced(self) -> "Function":
+        """The function of the reduced argument; itself where there is no range reduction.
+
+        ``base2``: ``2^f`` of the fraction f; ``mantissa``: ``1/m`` of the fraction m - 1;
+        ``mantissa4``: ``1/sqrt(m)`` of m in [1, 4).
+        """
+        if self.reduction == "base2":
+            return Function("2^f", "2^f", np.exp2, (0, 1))
+        if self.reduction == "mantissa":
+            return Function("1/m", "1/(1 + f)", lambda f: 1.0 / (1.0 + f), (0, 1))
+        if self.reduction == "mantissa4":
+            return Function("1/sqrt(m)", "1/sqrt(m)", lambda m: 1.0 / np.sqrt(m), (1, 4))
+        return self
+
+    def whole_output_format(self, bits: int, inputs: Format, frac: int | None = None) -> Format:
+        """Return the finest output format in which no code of `inputs` in `domain` saturates.
+
+        Unlike `output_format`, it has an integer bit for exp, which is 1 at 0.
+        """
+        x = inputs.real(inputs.codes())
+        y = self(x[(x >= self.domain[0]) & (x <= self.domain[1])])
+        y = y[np.isfinite(y)]
+        form = Format(bool((y < 0).any()), bits, 24 if frac is None else frac)
+        while frac is None and (form.clip(y) != y).any():
+            form = Format(form.signed, bits, form.frac - 1)
+        return form
+
     def output_format(self, bits: int, inputs: Format, frac: int | None = None) -> Format:
         """Return the output format of `bits` bits for codes of format `inputs`.
 

@@ -17,13 +17,15 @@ from .tables import DirectTable, PwlTable, load
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["draw", "main"]
+__all__ = ["draw", "main", "write"]
 
 #: Readable without colour, too: dark blue, orange, grey (Okabe and Ito's palette).
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
 
 
-def draw(table: DirectTable | PwlTable, function: Function) -> "Figure":
+def draw(
+    table: DirectTable | PwlTable, function: Function, domain: tuple[float, float] | None = None
+) -> "Figure":
     """Return a picture of `table` beside the `function` that it approximates.
 
     Parameters
@@ -32,6 +34,8 @@ def draw(table: DirectTable | PwlTable, function: Function) -> "Figure":
         The table.
     function : Function
         The exact function of a real argument.
+    domain : tuple of float, optional
+        ``(lo, hi)``: draw the codes in it, both ends included; all by default.
 
     Raises
     ------
@@ -44,6 +48,9 @@ def draw(table: DirectTable | PwlTable, function: Function) -> "Figure":
         raise UsageError("pictures need matplotlib: pip install 'nnlut[plot]'") from error
     codes = table.input.codes()
     x = table.input.real(codes)
+    if domain is not None:
+        codes = codes[(x >= domain[0]) & (x <= domain[1])]
+        x = table.input.real(codes)
     exact = table.output.clip(function(x))
     value = table.output.real(table.lookup(codes))
     error = (value - exact) / table.output.scale
@@ -54,6 +61,9 @@ def draw(table: DirectTable | PwlTable, function: Function) -> "Figure":
     title = f"{function.name}: {table.input} to {table.output}, "
     if isinstance(table, PwlTable):
         p = np.array(table.breakpoints, dtype=np.int64)
+        if table.fold is not None:
+            p = np.union1d(-p, p)
+        p = p[(p > codes[0]) & (p <= codes[-1])]
         at = table.output.real(table.lookup(p))
         above.plot(table.input.real(p), at, "o", color=ORANGE, markersize=5, label="breakpoints")
         for edge in table.input.real(p):
@@ -75,6 +85,15 @@ def draw(table: DirectTable | PwlTable, function: Function) -> "Figure":
     return figure
 
 
+def write(figure: "Figure", path: Path) -> None:
+    """Write a picture as .svg, .png or .pdf; the same table gives the same bytes."""
+    import matplotlib as mpl
+
+    metadata = {"Date": None} if path.suffix == ".svg" else {}
+    with mpl.rc_context({"svg.hashsalt": "nnlut"}):  # fixed ids
+        figure.savefig(path, dpi=150, metadata=metadata)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m nnlut_train.plot", description=__doc__)
@@ -82,17 +101,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="picture: .svg, .png or .pdf")
     arguments = parser.parse_args(argv)
     try:
-        table = load(arguments.table)
-        name = table.meta.get("function", "")
-        figure = draw(table, lookup(name))
         if arguments.out.suffix not in (".svg", ".png", ".pdf"):
             raise UsageError(f"--out must end in .svg, .png or .pdf, not {arguments.out}")
-        import matplotlib as mpl
-
-        # Fixed ids and no date: the same table gives the same bytes.
-        mpl.rcParams["svg.hashsalt"] = "nnlut"
-        metadata = {"Date": None} if arguments.out.suffix == ".svg" else {}
-        figure.savefig(arguments.out, dpi=150, metadata=metadata)
+        table = load(arguments.table)
+        name, domain = table.meta.get("function", ""), table.meta.get("domain")
+        function = lookup(name, tuple(domain) if ":" in name and domain else None)
+        write(draw(table, function), arguments.out)
     except (UsageError, OSError) as error:
         print(f"nnlut_train.plot: error: {error}", file=sys.stderr)
         return 2

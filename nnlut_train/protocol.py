@@ -9,8 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from .errors import UsageError
 from .fit.problem import Problem
 from .formats import Format
@@ -103,11 +101,7 @@ def problem(
     inputs = Format(signed, width, frac)
     x = inputs.real(inputs.codes())
     inside = (x >= low) & (x <= high)
-    y = function(x[inside])
-    # The range itself fits, so that nothing is clipped: 1 for exp at 0, 4 for gelu at 4.
-    whole = int(np.ceil(np.abs(y).max())).bit_length()
-    below = bool((y < 0).any())
-    output = Format(below, bits, bits - below - whole)
+    output = function.whole_output_format(bits, inputs)
     coefficient = case.coefficients(bits)
     fields = {
         "weights": inside.astype(float), "reference": function, "nn_signs": function.nn_signs,

@@ -94,8 +94,10 @@ def fit(
     if problem.constrained and method != "optimal":
         raise UsageError(f"constraints go with the method optimal, not with {method}")
     *integers, notes = module.solve(problem, seed, progress)
+    used = problem.input.real(problem.input.codes()[problem.used])
     meta: dict[str, Any] = {
-        "function": problem.function, "domain": list(problem.domain), "method": method,
+        "function": problem.function, "domain": [float(used[0]), float(used[-1])],
+        "method": method,
         "revision": METHODS[method], "seed": seed,
         "objective": problem.objective, "weighted": problem.weights is not None,
         "entries": problem.entries, "problem": problem.digest(),

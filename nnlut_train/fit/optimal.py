@@ -15,27 +15,32 @@ A squared error of very many codes is searched on a grid of breakpoints, then ag
 resolution near what was found; a bound on the gap to the optimum is proved and noted.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from tqdm import tqdm
 
 from ..errors import UsageError
 from ..formats import Format
 from ..tables import PwlTable
 from .constrained import Constrained, solve_mixed
-from .minimax import Minimax, Tube
+from .minimax import INFEASIBLE, Minimax, Tube
 from .programme import Programme
 
 if TYPE_CHECKING:
     from . import Problem
 
-__all__ = ["search", "solve"]
+__all__ = ["fewest_bits", "fewest_entries", "search", "solve"]
 
 #: ``mse`` lets segments begin at so many codes at most: its effort grows with the square.
 MAX_STARTS = 1 << 12
 #: Constraints are searched for every slope and pair of starts: at most so many of them.
 MAX_CONSTRAINED = 1 << 27
+#: Fraction bits that `fewest_bits` may add to a coefficient.
+MORE_BITS = 6
 
 
 def _costed(weights: np.ndarray | None, size: int) -> np.ndarray:
@@ -199,7 +204,15 @@ class _Solver:
             near = self.points.target - most_error, self.points.target + most_error
             tube = np.maximum(tube[0], near[0]), np.minimum(tube[1], near[1])
         else:
-            blocks, *table = search(starts).run(problem.entries, self.progress)
+            try:
+                blocks, *table = search(starts).run(problem.entries, self.progress)
+            except UsageError:
+                if grid == 1 or self.direction:
+                    raise
+                # On finer breakpoints there may be one.
+                starts, *lines = self.minimax()[0]
+                cost = problem.cost(self.table((starts, *lines))) * total
+                blocks, table = np.arange(starts.size), [*lines, cost]
             bound = table[-1] / total
         table = self._refined(run, (starts[blocks], *table), grid, most)
         if grid == 1:
@@ -257,3 +270,71 @@ def solve(
     certificate |= {"lower_bound": bound, "gap": gap if gap > 1e-9 else 0.0}
     integers = (found.breakpoints, found.slopes, found.intercepts)
     return *(np.array(v, dtype=np.int64) for v in integers), {"certificate": certificate}
+
+
+def fewest_entries(problem: "Problem", progress: bool = False) -> int:
+    """Return the smallest number of segments that meets ``problem.max_ulp``, and its limits.
+
+    Exact: a segment that is too long for one line stays so when it grows, so the longest possible
+    segments are the fewest.
+
+    Raises
+    ------
+    UsageError
+        If not even one segment a code is enough.
+    """
+    if problem.monotone:
+        raise UsageError("the fewest entries are not known for monotone tables")
+    solver = _Solver(problem, progress)
+    task = Minimax(solver.samples, solver.starts(1), *solver.formats, solver.tube)
+    edges, _ = task.greedy(task.n, np.finfo(float).max)
+    if edges[-1] < task.n:
+        raise UsageError(
+            f"slope {problem.slope} and intercept {problem.intercept} cannot meet the constraints "
+            f"with any number of entries: more fraction bits are needed"
+        )
+    return len(edges) - 1
+
+
+def fewest_bits(problem: "Problem", progress: bool = False) -> tuple[Format, Format]:
+    """Return slope and intercept formats of the fewest bits in all that meet the constraints.
+
+    The integer bits are those of ``problem.slope`` and ``problem.intercept``; fraction bits are
+    taken away and added, up to `MORE_BITS`. Finer coefficients hold all coarser ones, so the
+    smallest intercept for each slope is found by bisection.
+
+    Raises
+    ------
+    UsageError
+        If no such formats are enough for ``problem.entries``.
+    """
+
+    def trimmed(form: Format, frac: int) -> Format:
+        return Format(form.signed, form.bits + frac - form.frac, frac)
+
+    def enough(slope: int, intercept: int) -> bool:
+        formats = trimmed(problem.slope, slope), trimmed(problem.intercept, intercept)
+        candidate = replace(problem, slope=formats[0], intercept=formats[1])
+        try:
+            return fewest_entries(candidate) <= problem.entries
+        except UsageError:
+            return False
+
+    best: tuple[int, int, int] | None = None
+    least_slope = problem.output.frac - problem.input.frac
+    if problem.fold is not None:
+        least_slope += problem.fold.lacks(problem.output.frac)
+    lowest = [form.frac - form.bits + 1 for form in (problem.slope, problem.intercept)]
+    slopes = range(max(least_slope, lowest[0]), problem.slope.frac + MORE_BITS + 1)
+    for slope in tqdm(slopes, desc="slope bits", disable=None if progress else True):
+        high = min(slope + problem.input.frac, problem.intercept.frac + MORE_BITS)
+        if best is not None:  # fewer bits in all, or it is no better
+            high = min(high, best[0] - slope - 1)
+        low = lowest[1]
+        if high < low or not enough(slope, high):
+            continue
+        high = low + bisect_left(range(low, high), True, key=lambda b, s=slope: enough(s, b))
+        best = slope + high, slope, high
+    if best is None:
+        raise UsageError(INFEASIBLE.format(problem.entries))
+    return trimmed(problem.slope, best[1]), trimmed(problem.intercept, best[2])

@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError
-from ..folding import Fold
+from ..folding import Fold, answering
 from ..formats import Format
 from ..tables import PwlTable
 
-__all__ = ["OBJECTIVES", "Points", "Problem", "coefficient_formats", "quantize"]
+__all__ = [
+    "OBJECTIVES", "Points", "Problem", "coefficient_formats", "format_for", "make_problem",
+    "quantize",
+]  # fmt: skip
 
 #: ``mse``: least (weighted) sum of squared errors. ``max``: least maximum error. ``mixed``: least
 #: sum of the mean squared error and `Problem.mix` times the square of the maximum error.
@@ -330,6 +333,52 @@ def quantize(
     return starts[keep][1:], problem.slope.quantize(slopes), problem.intercept.quantize(intercepts)
 
 
+def make_problem(
+    name: str, target: np.ndarray, inputs: Format, output: Format, entries: int,
+    reference: Callable[[np.ndarray], np.ndarray] | None = None, *, fold: Fold | None = None,
+    weights: np.ndarray | None = None, slope: Format | None = None,
+    intercept: Format | None = None, **others: Any,
+) -> Problem:  # fmt: skip
+    """Return a problem with the formats of its coefficients chosen where they are not given.
+
+    Parameters
+    ----------
+    name : str
+        The function's.
+    target : float64 array, shape (2**inputs.bits,)
+        Its values at every input code, ascending, not limited to the output's range.
+    inputs, output, entries, reference, fold, weights
+        See `Problem`. There are no more segments than the argument has codes.
+    slope, intercept : Format, optional
+        Formats of the coefficients; see `coefficient_formats`.
+    **others
+        Other fields of `Problem`.
+    """
+    limited = output.clip(target)
+    if fold is None:
+        argument = inputs
+        used = limited if weights is None else limited[weights > 0]
+    else:
+        argument = fold.magnitude
+        # Every magnitude is also the code of a positive argument: x in [0, max].
+        values = fold.refold(inputs.codes(), np.clip(target, -1e300, 1e300), 1.0, inputs.scale)
+        codes = argument.codes()
+        used = values[np.minimum(codes, inputs.max) - inputs.min]
+        answer = answering(target, inputs, output)
+        if not answer.all():
+            weights = answer * (1.0 if weights is None else weights)
+    entries = min(entries, 1 << argument.bits)
+    chosen = coefficient_formats(used, argument, output, entries)
+    if slope is None:
+        slope = chosen[0]
+        lack = fold.lacks(slope.frac + inputs.frac) if fold else 0
+        slope = Format(slope.signed, slope.bits + lack, slope.frac + lack)
+    return Problem(
+        name, target, inputs, output, slope, intercept or chosen[1], entries, reference=reference,
+        fold=fold, weights=weights, **others,
+    )  # fmt: skip
+
+
 def coefficient_formats(
     target: np.ndarray, inputs: Format, output: Format, entries: int
 ) -> tuple[Format, Format]:
@@ -353,12 +402,12 @@ def coefficient_formats(
     segment_bits = max(0, inputs.bits - math.floor(math.log2(entries)))
     slope_frac = max(output.frac + 2 + segment_bits - inputs.frac, output.frac + 3 - inputs.frac)
     return (
-        _format_for(slopes, slope_frac),
-        _format_for(np.append(intercepts, target), output.frac + 3),
+        format_for(slopes, slope_frac),
+        format_for(np.append(intercepts, target), output.frac + 3),
     )
 
 
-def _format_for(values: Iterable[float], frac: int) -> Format:
+def format_for(values: Iterable[float], frac: int) -> Format:
     """Return the narrowest format with `frac` fraction bits that holds `values`."""
     values = np.asarray(values)
     codes = np.floor(values * 2.0**frac + 0.5)
