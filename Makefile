@@ -33,6 +33,9 @@ bench: .venv/dev
 	$(BIN)/python bench/optimal.py
 	$(BIN)/python bench/softmax.py
 	$(BIN)/python bench/functions.py
+	$(BIN)/python bench/folding.py
+	$(BIN)/python bench/genetic.py
+	$(BIN)/python bench/sizes.py
 	$(BIN)/python bench/nn.py
 
 clean:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from . import certificate, fitting
+from . import certificate, options
 from .cli import ArgumentParser
 from .errors import UsageError
 from .fit import Problem
@@ -31,9 +31,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _words(request: Mapping[str, Any]) -> list[str]:
-    """Return the command line that `fitting.options_of` describes."""
+    """Return the command line that `options.options_of` describes."""
     words = []
     for name, value in request.items():
+        if name not in (*options.NAMES, "weights"):
+            raise UsageError(f"the table must ask for options of fit, not for {name!r}")
         option = f"--{name.replace('_', '-')}"
         if name == "max_error" and isinstance(value, list) and len(value) == 2:
             value = f"{value[0]!r}{'ulp' if value[1] else ''}"
@@ -62,15 +64,17 @@ def problem_again(
     UsageError
         If the meta data do not say what was asked for, or a given file is another one.
     """
+    if "scale_of" in table.meta:
+        raise UsageError("the table must be that of all scales, not of one: it has the proof")
     request = table.meta.get("request")
-    if not isinstance(request, dict):
+    if not isinstance(request, dict) or not isinstance(request.get("function"), str):
         raise UsageError("the table must say what was asked for, as those of fit do")
     request = dict(request)
-    if request.get("function") not in FUNCTIONS and request.get("function") != function:
-        raise UsageError(
-            f"the table is of {request.get('function')}: --function must name it, "
-            f"not {function or 'be left out'}"
-        )
+    name = request["function"]
+    if function is None and name not in FUNCTIONS:
+        raise UsageError(f"the table is of {name}: --function must name it")
+    if function is not None and name != function:
+        raise UsageError(f"--function must be that of the table, {name}, not {function}")
     expected = request.pop("weights", None)
     if (expected is None) != (weights is None):
         raise UsageError(
@@ -85,9 +89,10 @@ def problem_again(
         if digest != expected:
             raise UsageError(f"{weights}: must be the file that the table was fitted to")
         request["weights"] = str(weights)
-    parser = ArgumentParser()
-    fitting.add_problem(parser)
-    problem, _ = fitting.problem_of(parser.parse_args(_words(request)))
+    # No word of a file may be more than it seems: no --help, no --func for --function.
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    options.add_problem(parser)
+    problem, _ = options.problem_of(parser.parse_args(_words(request)))
     entries = table.meta.get("entries")
     if type(entries) is not int:
         raise UsageError(f"the table's entries must be a number, not {entries!r}")
@@ -105,9 +110,13 @@ def run(arguments: argparse.Namespace) -> None:
     table = load(arguments.table)
     if not isinstance(table, PwlTable):
         raise UsageError(f"{arguments.table}: must be a table of lines, not {table.kind}")
+    if not isinstance(table.meta.get("certificate"), dict):
+        raise UsageError(
+            f"{arguments.table}: must have a certificate, which only fit --method optimal gives"
+        )
     problem = problem_again(table, arguments.weights, arguments.function)
     proof = certificate.check(problem, table, progress=True)
-    print(f"{arguments.table}: {proof.how}")
+    print(f"{arguments.table}: {'proved' if proof.complete else 'checked'}: {proof.how}")
     print(f"  cost        {proof.cost:.6e}, measured again")
     print(f"  claimed     no table costs less than {proof.claimed_bound:.6e}")
     print(f"  proved      no table costs less than {proof.proved_bound:.6e}")

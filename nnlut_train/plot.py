@@ -3,21 +3,23 @@
 Above, the function, the table's codes and its breakpoints; below, the error of every code in ulp.
 """
 
-import argparse
+import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from . import cli
 from .errors import UsageError
-from .functions import Function, lookup
+from .functions import FUNCTIONS, Function, lookup
 from .tables import DirectTable, PwlTable, load
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["draw", "main", "write"]
+__all__ = ["draw", "main", "render"]
 
 #: Readable without colour, too: dark blue, orange, grey (Okabe and Ito's palette).
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
@@ -85,33 +87,66 @@ def draw(
     return figure
 
 
-def write(figure: "Figure", path: Path) -> None:
-    """Write a picture as .svg, .png or .pdf; the same table gives the same bytes."""
+def render(figure: "Figure", suffix: str) -> bytes:
+    """Return a picture's file, of the suffix .svg, .png or .pdf; the same table, the same bytes."""
     import matplotlib as mpl
 
-    metadata = {"Date": None} if path.suffix == ".svg" else {}
+    metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(suffix)
+    file = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "nnlut"}):  # fixed ids
-        figure.savefig(path, dpi=150, metadata=metadata)
+        figure.savefig(file, format=suffix[1:], dpi=150, metadata=metadata)
+    return file.getvalue()
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the command line and return its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m nnlut_train.plot", description=__doc__)
+def _function(table: DirectTable | PwlTable, given: str | None) -> Function:
+    """Return the function that a table's meta data name, without running code for that."""
+    name, domain = table.meta.get("function"), _domain(table)
+    known = FUNCTIONS | {f.reduced.name: f.reduced for f in FUNCTIONS.values()}
+    if given is not None and name != given:
+        raise UsageError(f"--function must be that of the table, {name}, not {given}")
+    if given is None and name not in list(known):
+        raise UsageError(f"the table is of {name}: --function must name it")
+    return known[name] if name in known else lookup(name, domain)
+
+
+def _domain(table: DirectTable | PwlTable) -> tuple[float, float] | None:
+    """Return the domain that the meta data tell; None where they tell none."""
+    domain = table.meta.get("domain")
+    if domain is None:
+        return None
+    if (
+        not isinstance(domain, list)
+        or len(domain) != 2
+        or not all(isinstance(end, int | float) for end in domain)
+        or not table.input.quantize(domain[0]) <= table.input.quantize(domain[1])
+    ):
+        raise UsageError(f"the table's domain must be two numbers, not {domain!r}")
+    return float(domain[0]), float(domain[1])
+
+
+def _main(argv: Sequence[str] | None) -> None:
+    parser = cli.ArgumentParser(prog="python -m nnlut_train.plot", description=__doc__)
     parser.add_argument("table", type=Path, help="table file, such as build/NAME/tables/table.json")
     parser.add_argument("--out", type=Path, required=True, help="picture: .svg, .png or .pdf")
+    parser.add_argument("--function", metavar="F",
+        help="the function, if it is your own: no code is run because a file says so")  # fmt: skip
     arguments = parser.parse_args(argv)
+    if arguments.out.suffix not in (".svg", ".png", ".pdf"):
+        raise UsageError(f"--out must end in .svg, .png or .pdf, not {arguments.out}")
+    table = load(arguments.table)
+    figure = draw(table, _function(table, arguments.function), _domain(table))
     try:
-        if arguments.out.suffix not in (".svg", ".png", ".pdf"):
-            raise UsageError(f"--out must end in .svg, .png or .pdf, not {arguments.out}")
-        table = load(arguments.table)
-        name, domain = table.meta.get("function", ""), table.meta.get("domain")
-        function = lookup(name, tuple(domain) if ":" in name and domain else None)
-        write(draw(table, function), arguments.out)
-    except (UsageError, OSError) as error:
-        print(f"nnlut_train.plot: error: {error}", file=sys.stderr)
-        return 2
+        arguments.out.write_bytes(render(figure, arguments.out.suffix))
+    except OSError as error:
+        raise UsageError(
+            f"--out must be where files can be written, not {arguments.out}: {error.strerror}"
+        ) from error
     print(arguments.out)
-    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    return cli.run_main("nnlut_train.plot", _main, argv)
 
 
 if __name__ == "__main__":

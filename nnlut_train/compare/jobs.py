@@ -111,7 +111,7 @@ class Fit:
         """
         problem = self.problem()
         with contextlib.suppress(ImportError):  # what is imported first takes seconds
-            importlib.import_module(f"{__package__}.fit.{self.method}")
+            importlib.import_module(f"..fit.{self.method}", __package__)
             importlib.import_module("torch" if self.method == "nn" else "numpy")
         started, wall = time.process_time(), time.perf_counter()
         try:

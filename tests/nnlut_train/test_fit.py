@@ -10,6 +10,7 @@ import pytest
 from nnlut_train import fit as package
 from nnlut_train.errors import UsageError
 from nnlut_train.fit import Problem, cache_folder, fit, optimal
+from nnlut_train.folding import Fold
 from nnlut_train.formats import Format
 from nnlut_train.tables import DirectTable, load, save
 
@@ -41,6 +42,10 @@ def unsolvable(monkeypatch):
     monkeypatch.setattr(optimal, "solve", solve)
 
 
+def key(task, method="optimal", seed=0):
+    return package._key(task, method, seed)
+
+
 def content(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -59,7 +64,7 @@ def test_fitting_twice_gives_the_same_bytes(cache):
 def test_the_second_fit_comes_from_the_cache(cache, request):
     first = fit(problem())
     before = content(cache)
-    assert [path.name for path in cache.iterdir()] == [f"{problem().key('optimal', 0)}.json"]
+    assert [path.name for path in cache.iterdir()] == [f"{key(problem())}.json"]
     request.getfixturevalue("unsolvable")
     again = fit(problem())
     assert again == first
@@ -77,7 +82,7 @@ def test_without_an_entry_it_is_solved(cache):
 def test_without_cache_nothing_is_written_or_read(cache, request):
     table = fit(problem(), cache=False)
     assert not cache.exists()
-    save(table, cache / f"{problem().key('optimal', 0)}.json")
+    save(table, cache / f"{key(problem())}.json")
     request.getfixturevalue("unsolvable")
     with pytest.raises(AssertionError, match="it was solved again"):
         fit(problem(), cache=False)
@@ -120,11 +125,25 @@ def test_key_depends_on_all_that_the_result_depends_on(monkeypatch):
         problem(weights=lighter),
         problem(nn_range=(-1, 1)),
         problem(nn_signs=(1, -1)),
+        problem(objective="mixed"),
+        problem(objective="mixed", mix=0.5),
+        problem(fold=Fold("odd", Format(False, 4, 2))),
+        problem(fold=Fold("even", Format(False, 4, 2))),
+        problem(fold=Fold("odd", Format(False, 3, 2))),
+        problem(shared=(INPUT,)),
+        problem(shared=(INPUT, Format(True, 5, 1))),
+        problem(limits=(-1, 1)),
+        problem(limits=(-1, 0.5)),
+        problem(exact=(0,)),
+        problem(exact=(0, 4)),
+        problem(monotone=True),
+        problem(max_ulp=1),
+        problem(max_ulp=2),
     ]
-    keys = [p.key("optimal", 0) for p in problems]
-    keys += [problem().key("optimal", 1), problem().key("nn", 0)]
+    keys = [key(p) for p in problems]
+    keys += [key(problem(), seed=1), key(problem(), "nn"), key(problem(), "genetic")]
     monkeypatch.setitem(package.METHODS, "optimal", package.METHODS["optimal"] + 1)
-    keys.append(problem().key("optimal", 0))
+    keys.append(key(problem()))
     assert len(set(keys)) == len(keys)
 
 
@@ -132,9 +151,9 @@ def test_key_is_of_the_problem_as_solved():
     # What the output cannot hold is clipped, so it does not matter how large it was.
     big, bigger = np.tanh(X), np.tanh(X)
     big[-1], bigger[-1] = 100.0, math.inf
-    assert problem(target=big).key("optimal", 0) == problem(target=bigger).key("optimal", 0)
+    assert key(problem(target=big)) == key(problem(target=bigger))
     assert problem(target=big).target[-1] == OUTPUT.real(OUTPUT.max)
-    assert problem().key("optimal", 0) == problem(reference=np.tanh).key("optimal", 0)
+    assert key(problem()) == key(problem(reference=np.tanh))
 
 
 def test_another_seed_is_another_entry(cache):
@@ -154,8 +173,22 @@ def test_cache_folder(monkeypatch, tmp_path):
 
 
 def test_an_unknown_method_is_refused():
-    with pytest.raises(UsageError, match=r"^the method must be one of optimal, nn, not 'guess'$"):
+    methods = "optimal, nn, genetic, linear, lutapp, equal_error, continuous"
+    with pytest.raises(UsageError, match=f"^the method must be one of {methods}, not 'guess'$"):
         fit(problem(), "guess")
+
+
+@pytest.mark.parametrize("method", [name for name in package.METHODS if name != "optimal"])
+@pytest.mark.parametrize(
+    "constraint", [{"limits": (-1, 1)}, {"exact": (0,)}, {"monotone": True}, {"max_ulp": 2}]
+)
+def test_only_the_optimal_method_takes_constraints(method, constraint, cache):
+    if method == "nn":
+        pytest.importorskip("torch", reason="NN-LUT is trained with torch")
+    message = f"^constraints go with the method optimal, not with {method}$"
+    with pytest.raises(UsageError, match=message):
+        fit(problem(**constraint), method)
+    assert not cache.exists()
 
 
 @pytest.mark.parametrize(
@@ -166,12 +199,20 @@ def test_an_unknown_method_is_refused():
         ({"target": np.where(X == 1, np.nan, X)}, r"^a problem's target must be 32 numbers"),
         ({"entries": 0}, r"^entries must be 1 to 32, not 0$"),
         ({"entries": 33}, r"^entries must be 1 to 32, not 33$"),
-        ({"objective": "l1"}, r"^the objective must be one of mse, max, not 'l1'$"),
+        ({"objective": "l1"}, r"^the objective must be one of mse, max, mixed, not 'l1'$"),
         ({"weights": np.ones(31)}, r"^weights must be 32 numbers >= 0, not all zero$"),
         ({"weights": np.zeros(32)}, r"^weights must be 32 numbers >= 0, not all zero$"),
         ({"weights": np.where(X == 1, -1, 1)}, r"^weights must be 32 numbers >= 0"),
         ({"weights": np.where(X == 1, np.nan, 1)}, r"^weights must be 32 numbers >= 0"),
         ({"weights": [1.0] * 31}, r"^weights must be 32 numbers >= 0"),
+        ({"fold": Fold("odd", Format(False, 3, 2)), "entries": 9}, r"^entries must be 1 to 8"),
+        ({"shared": (Format(True, 5, 3),)}, r"^formats that share lines must be no finer than "),
+        ({"shared": (Format(False, 5, 2),)}, r"^formats that share lines .* not u5\.2$"),
+        ({"shared": (INPUT,), "monotone": True}, r"^lines that several scales share cannot be "),
+        ({"shared": (INPUT,), "max_ulp": 1}, r"^lines that several scales share cannot be "),
+        ({"shared": (INPUT,), "fold": Fold("odd", Format(False, 4, 2))}, r"^lines that several "),
+        ({"max_ulp": 0.4}, r"^the largest error of a rounded output must be 0\.5 ulp or more"),
+        ({"max_ulp": math.nan}, r"^the largest error of a rounded output must be 0\.5 ulp"),
     ],
 )
 def test_wrong_problems(changes, message):
@@ -194,6 +235,9 @@ def test_meta_holds_errors_that_can_be_recomputed(cache, objective, weighted):
     expected = {
         "function": "tanh", "method": "optimal", "revision": package.METHODS["optimal"],
         "seed": 7, "objective": objective, "weighted": weighted, "entries": 4,
+        "problem": problem(
+            target=2.5 * np.tanh(X), objective=objective, weights=weights
+        ).digest(),
     }  # fmt: skip
     assert {name: table.meta[name] for name in expected} == expected
     squares, lines, ulps, total = 0.0, [], [], 0.0

@@ -7,6 +7,7 @@ import pytest
 
 from nnlut_train.errors import UsageError
 from nnlut_train.fit import Problem, fit, nn
+from nnlut_train.fit.problem import quantize
 from nnlut_train.formats import Format
 from nnlut_train.functions import FUNCTIONS
 
@@ -86,7 +87,7 @@ def test_rounding_drops_segments_without_a_code():
     p = Problem("f", np.zeros(16), form, Format(True, 8, 4), Q1_6, Q1_6)
     d = np.array([-np.inf, -4.2, -4.0, -3.9, -3.6, 0.0, 0.5, 0.51, 3.5, 3.51, 9.0])
     s = np.arange(12) / 64
-    breakpoints, slopes, intercepts = nn.quantize(p, d, s, s + 2)
+    breakpoints, slopes, intercepts = quantize(p, d, s, s + 2)
     # -4 holds segment 3; ties belong to the right, and of one code's segments the last one counts
     assert breakpoints.tolist() == [-7, 0, 1, 2, 7]
     assert slopes.tolist() == [3, 5, 6, 7, 8, 9]
@@ -100,7 +101,7 @@ def test_rounding_drops_segments_without_a_code():
 def test_rounding_keeps_one_segment(edge):
     form = Format(True, 4, 1)
     p = Problem("f", np.zeros(16), form, Format(True, 8, 4), Q1_6, Q1_6)
-    breakpoints, slopes, _ = nn.quantize(p, np.array([edge]), np.array([0.0, 1.0]), np.zeros(2))
+    breakpoints, slopes, _ = quantize(p, np.array([edge]), np.array([0.0, 1.0]), np.zeros(2))
     assert breakpoints.size == 0
     assert slopes.tolist() == [64 if edge < 0 else 0]
 
@@ -108,7 +109,7 @@ def test_rounding_keeps_one_segment(edge):
 def test_coefficients_are_rounded_half_up():
     p = problem("gelu", coefficients=Q1_6)
     values = np.array([1.5, -1.5, 0.49, 500, -500]) / 64
-    _, slopes, _ = nn.quantize(p, np.arange(4.0), values, values)
+    _, slopes, _ = quantize(p, np.arange(4.0), values, values)
     assert slopes.tolist() == [2, -1, 0, 127, -128]
 
 

@@ -1,5 +1,6 @@
 """`optimal` against enumeration of every table, and against published figures."""
 
+import dataclasses
 import itertools
 import math
 
@@ -8,8 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nnlut_train import protocol
 from nnlut_train.fit import Problem, fit, optimal
+from nnlut_train.fit import programme as implementation
+from nnlut_train.folding import fold_for
 from nnlut_train.formats import Format
+from nnlut_train.functions import FUNCTIONS
 
 Q1_6 = Format(True, 8, 6)
 OBJECTIVES = ("mse", "max")
@@ -127,8 +132,8 @@ def test_many_points_and_small_buffers_equal_a_plain_programme(case, entries, sm
         weights = np.ones(x.size)
     with pytest.MonkeyPatch.context() as patch:
         if small:  # the rare paths: segments given up and completed, work cut into chunks
-            patch.setattr(optimal, "FIRST_RADIUS", 0)
-            patch.setattr(optimal, "CHUNK", 100)
+            patch.setattr(implementation, "FIRST_RADIUS", 0)
+            patch.setattr(implementation, "CHUNK", 100)
         result = optimal.search(x, f, weights, slope, intercept, entries, "mse")
     check(x, f, weights, slope, intercept, entries, "mse", result)
     costs = segment_costs(x, f, weights, slope, intercept, "mse")
@@ -262,19 +267,92 @@ def problem(bits, objective, **options):
 def test_fit_gives_a_table_of_the_cost_it_notes(objective, capsys):
     weights = np.exp(-(np.linspace(-2, 2, 256) ** 2))
     table = fit(problem(8, objective, weights=weights), progress=True, cache=False)
-    assert table.meta["optimal"] is True
-    assert table.meta["breakpoint_grid"] == 1
+    certificate = table.meta["certificate"]
+    assert certificate["gap"] == 0
+    assert certificate["lower_bound"] == pytest.approx(table.meta["cost"], rel=1e-9)
+    assert certificate["lower_bound"] <= table.meta["cost"]
     measured = table.meta["errors"]["line_mse" if objective == "mse" else "line_max"]
     assert measured == pytest.approx(table.meta["cost"], rel=1e-12)
     assert capsys.readouterr() == ("", "")  # no terminal, no progress bar
 
 
+def solved(task):
+    """Cost and certificate of the best table."""
+    *integers, notes = optimal.solve(task, 0, False)
+    return task.cost(task.table(*integers, {})), notes["certificate"]
+
+
 def test_more_than_12_bits_take_a_coarser_grid_and_say_so():
-    task = problem(13, "mse")
-    breakpoints, _, _, notes = optimal.solve(task, 0, False)
-    assert notes["breakpoint_grid"] == 2
-    assert (breakpoints % 2 == 0).all()
+    cost, certificate = solved(problem(13, "mse"))
+    assert 0 < certificate["gap"] < 0.05
+    bound = certificate["lower_bound"]
+    assert certificate["gap"] == pytest.approx((cost - bound) / cost, rel=1e-9)
     # Codes are 1/1024 apart there, so the table is hardly worse than that of 12 bits.
-    assert notes["cost"] == pytest.approx(optimal.solve(problem(12, "mse"), 0, False)[3]["cost"],
-                                          rel=1e-2)  # fmt: skip
-    assert optimal.solve(problem(13, "max"), 0, False)[3]["breakpoint_grid"] == 1
+    assert cost == pytest.approx(solved(problem(12, "mse"))[0], rel=1e-2)
+    assert solved(problem(13, "max"))[1]["gap"] == 0
+
+
+def test_a_table_of_a_coarser_grid_is_searched_again_near_its_breakpoints(monkeypatch):
+    least, exact = solved(problem(9, "mse"))
+    assert exact["gap"] == 0
+    monkeypatch.setattr(optimal, "MAX_STARTS", 1 << 7)
+    cost, certificate = solved(problem(9, "mse"))
+    assert certificate["lower_bound"] <= least * (1 + 1e-9)
+    assert least * (1 - 1e-9) <= cost
+    points = problem(9, "mse").points()
+    coarse = optimal.search(
+        points.x, points.target, None, Q1_6, Q1_6, 6, "mse", np.arange(0, 512, 4)
+    )[3]
+    assert cost < coarse
+
+
+# Function, entries, input scales that share the table, and the least mean squared error as printed.
+PROTOCOL = [
+    ("gelu", 8, [5], "2.775e-05"),
+    ("gelu", 16, [5], "3.198e-06"),
+    ("hswish", 8, [5], "1.119e-04"),
+    ("hswish", 16, [5], "8.02e-06"),
+    ("exp", 8, [4], "1.155e-05"),
+    ("gelu", 8, None, "3.20e-05"),
+    ("gelu", 16, None, "5.11e-06"),
+    ("hswish", 8, None, "1.11e-04"),
+    ("hswish", 16, None, "1.21e-05"),
+    ("exp", 8, None, "1.63e-05"),
+    ("exp", 16, None, "9.2e-06"),
+]
+
+
+@pytest.mark.parametrize(("name", "entries", "scales", "printed"), PROTOCOL)
+def test_optima_of_the_protocol(name, entries, scales, printed):
+    cost, certificate = solved(protocol.problem(name, entries, scales=scales))
+    assert certificate["gap"] == 0
+    digits = len(printed.split("e")[0]) - 2
+    assert f"{cost:.{digits}e}" == printed
+
+
+# Function, fraction bits of the INT8 input, range of the codes that count, and the least mean
+# squared errors as printed: folded, and not folded with the same storage.
+FOLDED = [
+    ("gelu", 4, 4, "1.2e-06", "2.7e-05"),
+    ("gelu", 5, 4, "1.3e-06", "2.8e-05"),
+    ("silu", 4, 8, "2.8e-06", "6.2e-05"),
+    ("silu", 5, 8, "1.1e-06", "2.5e-05"),
+]
+
+
+@pytest.mark.parametrize(("name", "frac", "most", "folded", "plain"), FOLDED)
+def test_folding_is_worth_more_than_a_factor_of_15(name, frac, most, folded, plain):
+    function, inputs, output = FUNCTIONS[name], Format(True, 8, frac), Format(True, 8, frac)
+    x = inputs.real(inputs.codes())
+    signed = Problem(
+        name, function(x), inputs, output, Q1_6, Q1_6, 8, weights=(np.abs(x) <= most).astype(float)
+    )
+    # The core stays below 1/2: all eight bits are fraction bits.
+    core = Format(True, 8, 8)
+    fold = fold_for(function, "relu", inputs, output)
+    costs = [
+        solved(task)[0]
+        for task in (dataclasses.replace(signed, fold=fold, slope=core, intercept=core), signed)
+    ]
+    assert 15 * costs[0] <= costs[1]
+    assert [f"{cost:.1e}" for cost in costs] == [folded, plain]
