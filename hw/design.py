@@ -18,7 +18,16 @@ from nnlut_train.folding import FOLDS, Fold, fold_for
 from nnlut_train.formats import Format
 from nnlut_train.functions import Function
 from nnlut_train.tables import PwlTable
-from sim.golden import DirectSpec, ExpSpec, PwlSpec, ReciprocalSpec, SoftmaxSpec, Spec, UnarySpec
+from sim.golden import (
+    DirectSpec,
+    ExpSpec,
+    LogSpec,
+    PwlSpec,
+    ReciprocalSpec,
+    SoftmaxSpec,
+    Spec,
+    UnarySpec,
+)
 
 from .request import DIRECT_BITS_MAX, Request
 
@@ -65,6 +74,8 @@ class _Builder:
             and request.fold == "auto"
             and function.reduction not in (None, *FOLDS)
         ):
+            if function.name == "log":
+                return self._log(inputs, output, entries)
             # The accuracy of the output's finest code, relative to the largest mantissa.
             accuracy = output.bits + 2
             if function.reduction == "base2":
@@ -146,6 +157,32 @@ class _Builder:
             nn_signs=(-1, 1),
         )  # fmt: skip
         return ReciprocalSpec(inputs, output, table, root, shift_max)
+
+    def _log(self, inputs: Format, output: Format, entries: int) -> LogSpec:
+        """ln(x) by normalisation: but for the last rounding, an error of about 1/16 ulp.
+
+        1/32 ulp each are the value of ln(m) and the bits of m that its table does not see, and
+        less than 1/64 is ln 2 times the exponent.
+        """
+        # Even where an ulp is larger than 1, the table has a bit of each.
+        frac = max(1, output.frac + 4)
+        seen = frac if self.arch == "pwl" else min(frac, DIRECT_BITS_MAX)
+        width = inputs.bits - 1
+        bits = max(1, min(seen, width))
+        mantissa = Format(False, bits, bits)
+        half = 0.5 if bits < width else 0.0
+
+        def reference(f: np.ndarray) -> np.ndarray:
+            return np.log1p(f + half * mantissa.scale)
+
+        table = self._lines(
+            "ln(m)", reference(mantissa.real(mantissa.codes())), mantissa,
+            Format(False, frac, frac), entries, "max", reference,
+        )  # fmt: skip
+        exponent_bits = max(abs(inputs.frac), abs(width - inputs.frac)).bit_length()
+        factor_frac = frac + 1 + exponent_bits
+        factor = round(math.log(2.0) * 2**factor_frac)
+        return LogSpec(inputs, output, table, factor, factor_frac)
 
     def _table(
         self, function: Function, inputs: Format, output: Format, entries: int, objective: str

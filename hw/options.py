@@ -88,8 +88,8 @@ def add_request(parser: argparse.ArgumentParser, *, op_required: bool = True) ->
         "--fold",
         choices=FOLD_CHOICES,
         default="auto",
-        help="auto: reduce the range of exp (to 2^f), reciprocal and rsqrt (to a mantissa) before "
-        "the table, and fold symmetric functions (sigmoid, tanh, gelu, ...) to a table of "
+        help="auto: reduce the range of exp (to 2^f), reciprocal, rsqrt and log (to a mantissa) "
+        "before the table, and fold symmetric functions (sigmoid, tanh, gelu, ...) to a table of "
         "abs(x); none: tables over the whole range, as the papers have them, which implies "
         "--arch pwl where a range could be reduced. Default: %(default)s",
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 from nnlut_train.formats import Format
 from sim.accuracy import SoftmaxAccuracy
-from sim.golden import DirectSpec, ExpSpec, ReciprocalSpec, SoftmaxSpec, Spec
+from sim.golden import DirectSpec, ExpSpec, LogSpec, ReciprocalSpec, SoftmaxSpec, Spec
 
 from .request import Request
 from .result import ERROR_BOUND_ULP, Candidate, Result
@@ -66,7 +66,7 @@ def _tables(spec: Spec) -> list[str]:
 
 def _arch(candidate: Candidate) -> str:
     spec = candidate.spec.exp if isinstance(candidate.spec, SoftmaxSpec) else candidate.spec
-    if isinstance(spec, ExpSpec | ReciprocalSpec):
+    if isinstance(spec, ExpSpec | LogSpec | ReciprocalSpec):
         return f"{candidate.arch} after range reduction"
     fold = spec.table.fold
     return candidate.arch if fold is None else f"{candidate.arch}, folded ({_FOLDED[fold.kind]})"

@@ -1,28 +1,27 @@
-"""Check what `optimal` claims about a table, by other and simpler means: no line of code is shared.
+"""Check what `optimal` claims about a table, by other and simpler means: no code is shared.
 
-A table's meta data claims a lower bound: no table of the problem has a smaller objective. `check`
-proves it anew from the problem's points; which proof depends on the objective:
+The claim is a lower bound: no table of the problem has a smaller objective. `check` proves it anew:
 
-* ``mse``: dynamic programming over the groups of points that no breakpoint can separate. A segment
-  first costs what its best *real* line does, which is a lower bound. Segments that are part of a
-  table cheaper than the claim are then given their best *integer* line, by trying every slope that
-  could matter, until no such table is left. Where there are too many groups, neighbouring ones are
-  joined, and a joint group that a breakpoint divides is left out: again a lower bound.
-* ``max``: ranges of argument codes, each beginning where the one before ends. That no integer line
-  serves a whole range with an error below the claim is found by trying slopes. So a better table
-  needs a breakpoint after the first code of each range, up to its last. These places are disjoint:
-  a table of as many entries as there are ranges has one breakpoint too few. A range of one code,
-  which no breakpoint divides, is a proof alone.
+* ``mse``: dynamic programming over the groups of points that no breakpoint separates. A segment
+  first costs what its best *real* line does, a lower bound. Segments that are part of a table
+  cheaper than the claim are then given their best *integer* line, by trying every slope that could
+  matter, until no such table is left. Too many groups are joined to blocks, and a block with a
+  breakpoint inside it is left out: again a lower bound.
+* ``max``: blocks of argument codes, each beginning where the one before ends. By trying slopes, no
+  integer line serves a whole block with an error below the claim. So a better table needs a
+  breakpoint after the first code of each block, up to its last. These places are disjoint: a table
+  of as many entries as there are blocks has one breakpoint too few. A block of one code, which no
+  breakpoint divides, is a proof alone.
 * Constrained ``mse``: the same programme with the exact cost of every segment inside its limits. A
   step at a breakpoint is not looked at, so the bound of a monotone table may not be reached.
 * ``mixed``: the least squared error and the least maximum error, each on its own: a weaker bound.
 
-Sums are taken with `numpy.longdouble`, and what their rounding may add is subtracted.
+Sums are `numpy.longdouble`, and what their rounding may add is subtracted.
 """
 
+import itertools
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +39,8 @@ SLACK = 1e-9
 MAX_GROUPS = 1 << 12
 #: Exact costs of constrained segments: groups squared times slopes at most.
 MAX_TRIED = 1 << 27
+#: Slopes tried for a segment at most.
+MAX_SLOPES = 1 << 24
 #: Lines tried at once.
 CHUNK = 1 << 20
 
@@ -86,6 +87,8 @@ def check(problem: Problem, table: PwlTable, progress: bool = False) -> Proof:
     """
     cost, claim, certificate = _claim(problem, table)
     points = problem.points()
+    slack = SLACK * max(problem.output.scale, problem.intercept.scale)
+    points = replace(points, lower=points.lower - slack, upper=points.upper + slack)
     size = float(np.abs(points.target).max())  # what rounding errors are in proportion to
     tiny = 1e-14 * size if problem.objective == "max" else 1e-16 * size**2
     goal = claim * (1 - SLACK) - tiny
@@ -100,17 +103,17 @@ def check(problem: Problem, table: PwlTable, progress: bool = False) -> Proof:
     if not complete and not weak:
         raise UsageError(f"certificate: a lower bound of {claim:.6g} cannot be proved")
     if not complete:
-        how += ", without a monotone table's steps" * problem.monotone + ": weaker than the claim"
+        how += ", steps of a monotone table ignored" * problem.monotone + ": weaker than the claim"
     return Proof(cost, claim, proved, complete, how)
 
 
 def _claim(problem: Problem, table: PwlTable) -> tuple[float, float, dict[str, Any]]:
     """Return cost, claimed bound and certificate, after all checks that take no proof."""
     certificate, noted = table.meta.get("certificate"), table.meta.get("cost")
-    numbers = [noted, *(map(certificate.get, ("lower_bound", "gap")) if certificate else ())]
-    if len(numbers) != 3 or not all(isinstance(v, int | float) for v in numbers):
+    certificate = certificate if isinstance(certificate, dict) else {}
+    claim, gap = certificate.get("lower_bound"), certificate.get("gap")
+    if not all(isinstance(v, int | float) for v in (noted, claim, gap)):
         raise UsageError("certificate: the table must have one: fit it with the method optimal")
-    _, claim, gap = numbers
     if table.meta.get("problem") != problem.digest() or not problem.fits(table):
         raise UsageError("certificate: the table must be one of the given problem")
     if table.entries > problem.entries:
@@ -136,33 +139,30 @@ def _claim(problem: Problem, table: PwlTable) -> tuple[float, float, dict[str, A
 def _blocks(problem: Problem, points: Points, blocks: Any, goal: float) -> float:
     """Return `goal` if the ranges of codes prove that no table has a smaller maximum error."""
     if not isinstance(blocks, list) or not all(
-        isinstance(v, list) and len(v) == 2 and v[0] <= v[1] for v in blocks
+        isinstance(v, list) and [type(code) for code in v] == [int, int] for v in blocks
     ):
         raise UsageError("certificate: blocks must be a list of ranges [first, last] of codes")
-    alone = any(first == last for first, last in blocks)
-    for (_, last), (first, _) in zip(blocks, blocks[1:], strict=False):
-        if first < last:
-            raise UsageError(f"certificate: a block must begin at {last} or later, not at {first}")
+    for (_, before), (first, _) in itertools.pairwise(blocks):
+        if first < before:
+            raise UsageError(f"certificate: a block must not begin at {first}, before {before}")
+    alone = [block for block in blocks if block[0] == block[1]]
     if len(blocks) < problem.entries and not alone:
         raise UsageError(f"certificate: there must be {problem.entries} blocks, not {len(blocks)}")
-    for first, last in blocks:
-        if (len(blocks) >= problem.entries or first == last) and _has_line(
-            problem, points, (points.start >= first) & (points.start <= last), goal
-        ):
+    for first, last in alone or blocks:
+        inside = (points.start >= first) & (points.start <= last)
+        if not inside.any() or _has_line(problem, points, inside, goal):
             raise UsageError(
-                f"certificate: a lower bound of {goal:.6g} cannot be proved: a line for the "
-                f"codes {first} to {last} has less error"
+                f"certificate: a lower bound of {goal:.6g} cannot be proved: a line has less error "
+                f"from code {first} to {last}"
             )
     return goal
 
 
 def _has_line(problem: Problem, points: Points, inside: np.ndarray, error: float) -> bool:
     """Return whether an integer line has at most this error at all the points `inside`."""
-    if not inside.any():
-        return True
     x, f = points.x[inside], points.target[inside]
-    lower, upper = _limits(problem, points)
-    lower, upper = np.maximum(lower[inside], f - error), np.minimum(upper[inside], f + error)
+    lower = np.maximum(points.lower[inside], f - error)
+    upper = np.minimum(points.upper[inside], f + error)
     slope, intercept = problem.slope, problem.intercept
     # Where the points at both ends are met, the slope lies between two values.
     i, j = int(x.argmin()), int(x.argmax())
@@ -184,17 +184,11 @@ def _has_line(problem: Problem, points: Points, inside: np.ndarray, error: float
     return False
 
 
-def _limits(problem: Problem, points: Points) -> tuple[np.ndarray, np.ndarray]:
-    """Return lower and upper limits of the lines, made weaker by what rounding may add."""
-    slack = SLACK * max(problem.output.scale, problem.intercept.scale)
-    return points.lower - slack, points.upper + slack
-
-
 # Proofs of a squared error.
 
 
 def _squares(problem: Problem, points: Points, goal: float, progress: bool) -> tuple[float, str]:
-    """Return a bound on ``mse`` or ``mixed``, not above `goal`, and how it was proved."""
+    """Return a bound on ``mse`` or ``mixed``, and how it was proved; `goal` is enough."""
     groups, tried = np.unique(points.start).size, 1 << problem.slope.bits
     mixed = problem.objective == "mixed"
     if groups * groups * tried <= MAX_TRIED and (mixed or not points.free or problem.monotone):
@@ -300,35 +294,31 @@ class _Squares:
         means = self.x[i] + su / weight, self.f[i] + sv / weight
         return tuple(q.astype(np.float64) for q in (weight, *means, xx, slope, least))
 
-    def _through(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield for every first group what the cheapest table with each of its segments costs."""
-        entries = self.problem.entries
-        before = _forward(self.costs, entries, self.skip)[0][:-1]
-        after = _forward(self.costs[::-1, ::-1].T, entries, self.skip)[0][-2::-1, ::-1]
-        for i in range(self.n):
-            outside = (before[:, i, None] + after[:, i + 1 :]).min(axis=0)
-            yield i, outside + self.costs[i, i:]
-
     def prove(self, goal: float, progress: bool) -> float:
         """Return `goal` if no table is cheaper, else the least cost of all tables."""
         known = np.zeros(self.costs.shape, dtype=bool)
         above = goal * (1 + 1e-12)  # sums of costs that are raised so far do not round below it
+        entries = self.problem.entries
         with tqdm(desc="segments", disable=None if progress else True) as bar:
-            while (least := _forward(self.costs, self.problem.entries, self.skip)[1]) < goal:
+            while True:
+                before, least = _forward(self.costs, entries, self.skip)
+                if least >= goal:
+                    return goal
+                after = _forward(self.costs[::-1, ::-1].T, entries, self.skip)[0][-2::-1, ::-1]
                 # The cheapest first: they rule out many of the others.
-                level = 0.5 * (least + goal) if least < 0.999 * goal else goal
-                todo = []
-                for i, cost in self._through():
-                    at = np.flatnonzero((cost < level) & ~known[i, i:])
-                    todo.append((i, i + at, self.costs[i, i + at] + above - cost[at]))
-                if not (count := sum(at.size for _, at, _ in todo)):
-                    return least
-                for i, at, limit in todo:
+                level, found = 0.5 * (least + goal) if least < 0.999 * goal else goal, 0
+                for i in range(self.n):
+                    # What the cheapest table with each segment costs.
+                    costs = self.costs[i, i:]
+                    table = costs + (before[:-1, i, None] + after[:, i + 1 :]).min(axis=0)
+                    at = np.flatnonzero((table < level) & ~known[i, i:])
                     if at.size:
-                        self._try(i, at, limit)
-                        known[i, at] = True
-                bar.update(count)
-        return goal
+                        self._try(i, i + at, costs[at] + above - table[at])
+                        known[i, i + at] = True
+                        found += at.size
+                if not found:
+                    return least
+                bar.update(found)
 
     def _try(self, i: int, last: np.ndarray, limit: np.ndarray) -> None:
         """Set the costs of the segments of groups i to `last`: exact if below `limit`."""
@@ -342,12 +332,12 @@ class _Squares:
         low = np.ceil(np.clip(k - reach, slope.min, slope.max + 1)).astype(np.int64)
         high = np.floor(np.clip(k + reach, slope.min - 1, slope.max)).astype(np.int64)
         count = np.maximum(high - low + 1, 0)
-        cost = limit.copy()
+        # Of too many slopes, the real one's error is all that is known.
+        cost = np.where(count > MAX_SLOPES, least, limit)
+        count[count > MAX_SLOPES] = 0
         part = np.cumsum(count) // CHUNK
-        for number in np.unique(part):
+        for number in np.unique(part[count > 0]):
             at = np.flatnonzero((part == number) & (count > 0))
-            if not at.size:
-                continue
             first = np.cumsum(count[at]) - count[at]
             s = np.repeat(at, count[at])
             tried = low[s] + np.arange(s.size) - np.repeat(first, count[at])
@@ -363,15 +353,14 @@ def _every_line(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return least squared and maximum errors of all segments inside their limits, shape (n, n)."""
     slope, intercept = problem.slope, problem.intercept
-    lower, upper = _limits(problem, points)
     squares = np.full((edges.size - 1,) * 2, np.inf)
     most = squares.copy()
     k = slope.real(slope.codes())[:, None]
     for i in range(edges.size - 1):
         part, last = slice(edges[i], None), edges[i + 1 :] - edges[i] - 1
         line, w = k * points.x[part], points.weight[part]
-        low = np.maximum.accumulate(lower[part] - line, axis=1)[:, last] / intercept.scale
-        high = np.minimum.accumulate(upper[part] - line, axis=1)[:, last] / intercept.scale
+        low = np.maximum.accumulate(points.lower[part] - line, axis=1)[:, last] / intercept.scale
+        high = np.minimum.accumulate(points.upper[part] - line, axis=1)[:, last] / intercept.scale
         low = np.ceil(np.maximum(low, intercept.min))
         high = np.floor(np.minimum(high, intercept.max))
         residue = points.target[part] - line

@@ -64,8 +64,6 @@ def problem_again(
     UsageError
         If the meta data do not say what was asked for, or a given file is another one.
     """
-    if "scale_of" in table.meta:
-        raise UsageError("the table must be that of all scales, not of one: it has the proof")
     request = table.meta.get("request")
     if not isinstance(request, dict) or not isinstance(request.get("function"), str):
         raise UsageError("the table must say what was asked for, as those of fit do")
@@ -110,6 +108,10 @@ def run(arguments: argparse.Namespace) -> None:
     table = load(arguments.table)
     if not isinstance(table, PwlTable):
         raise UsageError(f"{arguments.table}: must be a table of lines, not {table.kind}")
+    if "scale_of" in table.meta:
+        raise UsageError(
+            f"{arguments.table}: must be the table of all scales, which has the proof, not of one"
+        )
     if not isinstance(table.meta.get("certificate"), dict):
         raise UsageError(
             f"{arguments.table}: must have a certificate, which only fit --method optimal gives"

@@ -94,16 +94,10 @@ class Function:
     def reduced(self) -> "Function":
         """The function of the reduced argument; itself where there is no range reduction.
 
-        ``base2``: ``2^f`` of the fraction f; ``mantissa``: ``1/m`` of the fraction m - 1;
-        ``mantissa4``: ``1/sqrt(m)`` of m in [1, 4).
+        Of exp, ``2^f`` of the fraction f; of reciprocal and log, ``1/m`` and ``ln(m)`` of the
+        fraction m - 1; of rsqrt, ``1/sqrt(m)`` of m in [1, 4).
         """
-        if self.reduction == "base2":
-            return Function("2^f", "2^f", np.exp2, (0, 1))
-        if self.reduction == "mantissa":
-            return Function("1/m", "1/(1 + f)", lambda f: 1.0 / (1.0 + f), (0, 1))
-        if self.reduction == "mantissa4":
-            return Function("1/sqrt(m)", "1/sqrt(m)", lambda m: 1.0 / np.sqrt(m), (1, 4))
-        return self
+        return self if self.reduction in (None, *FOLDS) else _REDUCED[self.name]
 
     def whole_output_format(self, bits: int, inputs: Format, frac: int | None = None) -> Format:
         """Return the finest output format in which no code of `inputs` in `domain` saturates.
@@ -159,6 +153,7 @@ FUNCTIONS: dict[str, Function] = {
                  (1, 1024), (-1, 1)),
         Function("rsqrt", "1/sqrt(x)", lambda x: 1.0 / np.sqrt(x), (1 / 16, 16), "mantissa4",
                  (0.1, 1024), (-1, 1)),
+        Function("log", "ln(x)", np.log, (1 / 16, 16), "mantissa"),
         Function("sigmoid", "1/(1 + e^-x)", _sigmoid, (-8, 8), "complement"),
         Function("tanh", "tanh(x)", np.tanh, (-4, 4), "odd"),
         Function("erf", "erf(x)", _erf, (-4, 4), "odd"),
@@ -171,6 +166,14 @@ FUNCTIONS: dict[str, Function] = {
         Function("softplus", "ln(1 + e^x)", lambda x: np.logaddexp(0.0, x), (-8, 8), "relu"),
     )
 }  # fmt: skip
+
+#: What is left of each function whose range is reduced, by that function's name.
+_REDUCED: dict[str, Function] = {
+    "exp": Function("2^f", "2^f", np.exp2, (0, 1)),
+    "reciprocal": Function("1/m", "1/(1 + f)", lambda f: 1.0 / (1.0 + f), (0, 1)),
+    "rsqrt": Function("1/sqrt(m)", "1/sqrt(m)", lambda m: 1.0 / np.sqrt(m), (1, 4)),
+    "log": Function("ln(m)", "ln(1 + f)", np.log1p, (0, 1)),
+}
 
 
 def lookup(name: str, domain: tuple[float, float] | None = None) -> Function:

@@ -104,7 +104,7 @@ def add_problem(parser: argparse.ArgumentParser) -> None:
     add("--fold", choices=("auto", "none"), default="none",
         help="auto: use the function's symmetry (tanh, erf, sigmoid, gelu, silu, hswish, "
         "softplus), or fit the function of the reduced argument (exp: 2^f, reciprocal: 1/m, rsqrt: "
-        "1/sqrt(m)). Default: %(default)s")  # fmt: skip
+        "1/sqrt(m), log: ln(m)). Default: %(default)s")  # fmt: skip
     add("--objective", choices=("mse", "max", "weighted", "mixed"),
         help="mean squared error; maximum error; squared error weighted by --weights; squared "
         "error plus --mix times the squared maximum error. Default: mse; max with "
@@ -239,9 +239,7 @@ def _check_formats(arguments: argparse.Namespace, problem: Problem) -> Problem:
     if lack > 0 and arguments.slope is None:
         slope = Format(slope.signed, slope.bits + lack, slope.frac + lack)
     elif lack > 0 and arguments.intercept is None:
-        intercept = Format(
-            intercept.signed, max(1, intercept.bits - lack), intercept.frac - lack
-        )  # fmt: skip
+        intercept = Format(intercept.signed, max(1, intercept.bits - lack), intercept.frac - lack)
     elif lack > 0:
         raise UsageError(
             f"--intercept must have at most {intercept.frac - lack} fraction bits, those of slope "
@@ -255,6 +253,12 @@ def _check_formats(arguments: argparse.Namespace, problem: Problem) -> Problem:
         at = -problem.input.min
         if not problem.used[at]:
             raise UsageError("--exact-zero must have 0 among the codes that count")
+        low, high = problem.limits or (-np.inf, np.inf)
+        if not low <= problem.target[at] <= high:
+            raise UsageError(
+                f"--limits must contain {problem.function} at 0, {problem.target[at]:g}, with "
+                f"--exact-zero, not be {low:g},{high:g}"
+            )
         value = problem.target[at] / intercept.scale
         if not arguments.max_error and value != np.floor(value):
             raise UsageError(
@@ -323,4 +327,5 @@ def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
     options |= {n: v and str(v) for n, v in options.items() if n in ("slope", "intercept")}
     if arguments.weights is not None:
         options["weights"] = hashlib.sha256(arguments.weights.read_bytes()).hexdigest()
-    return {name: value for name, value in options.items() if value not in (None, False)}
+    # Not `in (None, False)`: 0 fraction bits are said, too.
+    return {n: v for n, v in options.items() if v is not None and v is not False}

@@ -3,6 +3,7 @@
 Above, the function, the table's codes and its breakpoints; below, the error of every code in ulp.
 """
 
+import contextlib
 import io
 import sys
 from collections.abc import Sequence
@@ -23,6 +24,8 @@ __all__ = ["draw", "main", "render"]
 
 #: Readable without colour, too: dark blue, orange, grey (Okabe and Ito's palette).
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
+#: So many codes are drawn one by one.
+FEW = 32
 
 
 def draw(
@@ -58,8 +61,17 @@ def draw(
     error = (value - exact) / table.output.scale
     figure = Figure(figsize=(7.2, 5.0), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(5, 3))
-    above.plot(x, exact, color=GREY, linewidth=3, label=f"{function.name}, float64")
-    above.plot(x, value, color=BLUE, linewidth=1, drawstyle="steps-mid", label="table's codes")
+    few = len(x) <= FEW
+    curve = x, exact
+    if few:
+        between = np.linspace(x[0], x[-1], 16 * len(x))
+        with contextlib.suppress(UsageError):  # a user's function may be defined at codes only
+            curve = between, table.output.clip(function(between))
+    above.plot(*curve, color=GREY, linewidth=3, label=f"{function.name}, float64")
+    above.plot(
+        x, value, color=BLUE, linewidth=1, drawstyle="steps-mid", label="table's codes",
+        marker="s" if few else "", markersize=4,
+    )  # fmt: skip
     title = f"{function.name}: {table.input} to {table.output}, "
     if isinstance(table, PwlTable):
         p = np.array(table.breakpoints, dtype=np.int64)
@@ -67,16 +79,19 @@ def draw(
             p = np.union1d(-p, p)
         p = p[(p > codes[0]) & (p <= codes[-1])]
         at = table.output.real(table.lookup(p))
-        above.plot(table.input.real(p), at, "o", color=ORANGE, markersize=5, label="breakpoints")
+        if p.size:
+            x_p = table.input.real(p)
+            above.plot(x_p, at, "o", color=ORANGE, markersize=5, label="breakpoints")
         for edge in table.input.real(p):
             below.axvline(edge, color=ORANGE, linewidth=0.5, alpha=0.6)
-        title += f"{table.entries} segments, {table.meta.get('method', 'given')}"
+        plural = "s" if table.entries > 1 else ""
+        title += f"{table.entries} segment{plural}, {table.meta.get('method', 'given')}"
     else:
         title += f"{len(table.values)} values"
     above.set_title(title)
     above.set_ylabel("value")
     above.legend(frameon=False)
-    below.vlines(x, 0, error, color=BLUE, linewidth=1)
+    below.vlines(x, 0, error, color=BLUE, linewidth=3 if few else 1)
     below.axhline(0, color=GREY, linewidth=0.8)
     for bound in (-0.5, 0.5):
         below.axhline(bound, color=GREY, linewidth=0.8, linestyle="--")

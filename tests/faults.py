@@ -37,6 +37,7 @@ UNITS = {
     "exp": lambda: spec_of("exp"),
     "reciprocal": lambda: spec_of("reciprocal"),
     "rsqrt": lambda: spec_of("rsqrt"),
+    "log": lambda: spec_of("log"),
     "softmax": lambda: spec_of("softmax", 6, length=8),
     "softmax direct": lambda: spec_of("softmax", 6, arch="direct", length=8),
 }

@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from sim.golden import DirectSpec, ExpSpec, PwlSpec
+from sim.golden import DirectSpec, ExpSpec, LogSpec, PwlSpec
 
 
 def half_up(value):
@@ -67,17 +67,20 @@ def naive_exp(spec, q):
     return limit(half_up(exact), spec.output)
 
 
-def naive_reciprocal(spec, q):
-    if q == 0:
-        return 2**spec.output.bits - 1
-    x = Fraction(q) / Fraction(2) ** spec.input.frac
-    # x = m * base**k, with m in [1, base).
-    base, k = (4 if spec.root else 2), 0
+def naive_normal(x, base):
+    """The m in [1, base) and the integer k with x = m * base**k."""
+    k = 0
     while x >= Fraction(base) ** (k + 1):
         k += 1
     while x < Fraction(base) ** k:
         k -= 1
-    m = x / Fraction(base) ** k
+    return x / Fraction(base) ** k, k
+
+
+def naive_reciprocal(spec, q):
+    if q == 0:
+        return 2**spec.output.bits - 1
+    m, k = naive_normal(Fraction(q) / Fraction(2) ** spec.input.frac, 4 if spec.root else 2)
     inner = spec.mantissa.input
     seen = ((m if spec.root else m - 1) * Fraction(2) ** inner.frac).__floor__()
     value = Fraction(naive(spec.mantissa, seen)) / Fraction(2) ** spec.mantissa.output.frac
@@ -85,11 +88,23 @@ def naive_reciprocal(spec, q):
     return limit(half_up(value / Fraction(2) ** k * Fraction(2) ** spec.output.frac), spec.output)
 
 
+def naive_log(spec, q):
+    if q == 0:
+        return limit(-(2**60), spec.output)
+    m, k = naive_normal(Fraction(q) / Fraction(2) ** spec.input.frac, 2)
+    seen = ((m - 1) * Fraction(2) ** spec.mantissa.input.frac).__floor__()
+    value = Fraction(naive(spec.mantissa, seen)) / Fraction(2) ** spec.mantissa.output.frac
+    total = value + k * Fraction(spec.factor, 2**spec.factor_frac)
+    return limit(half_up(total * Fraction(2) ** spec.output.frac), spec.output)
+
+
 def naive(spec, q):
     if isinstance(spec, PwlSpec):
         return naive_pwl(spec.table, q)
     if isinstance(spec, DirectSpec):
         return naive_direct(spec.table, q)
+    if isinstance(spec, LogSpec):
+        return naive_log(spec, q)
     return (naive_exp if isinstance(spec, ExpSpec) else naive_reciprocal)(spec, q)
 
 

@@ -1,20 +1,21 @@
 """The units: one file each. `unit_of` builds the hardware of a specification."""
 
 from nnlut_train.errors import UsageError
-from sim.golden import DirectSpec, ExpSpec, PwlSpec, ReciprocalSpec, SoftmaxSpec, Spec
+from sim.golden import DirectSpec, ExpSpec, LogSpec, PwlSpec, ReciprocalSpec, SoftmaxSpec, Spec
 
 from .direct import Direct
 from .exp import Exp
+from .log import Log
 from .pwl import Pwl
 from .reciprocal import Reciprocal
 from .softmax import Softmax
 from .unary import Unary
 
-__all__ = ["Direct", "Exp", "Pwl", "Reciprocal", "Softmax", "Unary", "unit_of"]
+__all__ = ["Direct", "Exp", "Log", "Pwl", "Reciprocal", "Softmax", "Unary", "unit_of"]
 
 _UNITS = {
-    DirectSpec: Direct, ExpSpec: Exp, PwlSpec: Pwl, ReciprocalSpec: Reciprocal,
-    SoftmaxSpec: Softmax,
+    DirectSpec: Direct, ExpSpec: Exp, LogSpec: Log, PwlSpec: Pwl,
+    ReciprocalSpec: Reciprocal, SoftmaxSpec: Softmax,
 }  # fmt: skip
 
 

@@ -1,25 +1,15 @@
 """Reciprocal and reciprocal square root by leading-zero normalisation."""
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.hdl import Const, Mux, Value
 
 from sim.golden import ReciprocalSpec
 
 from ..fixed import round_shift, saturate, shape_of
 from ..pipeline import Pipe
+from .normalise import normalise
 from .unary import Unary, emit, stages
 
 __all__ = ["Reciprocal"]
-
-
-def _leading_zero_steps(m: Module, code: Value, spec: ReciprocalSpec, name: str) -> Signal:
-    """Return how many whole steps of zeros lead `code`, at most ``spec.shifts``."""
-    steps = Signal(range(spec.shifts + 1), init=spec.shifts, name=name)
-    # The group of `step` bits nearest to the top that has a one decides: it is assigned last.
-    for count in reversed(range(spec.shifts)):
-        top = spec.width - count * spec.step
-        with m.If(code[top - spec.step : top].any()):
-            m.d.comb += steps.eq(count)
-    return steps
 
 
 class Reciprocal(Unary):
@@ -33,12 +23,8 @@ class Reciprocal(Unary):
 @stages.register
 def _(spec: ReciprocalSpec, pipe: Pipe, code: Value) -> Value:
     """Add the stages to `pipe` and return the result."""
-    wide = Signal(spec.width, name=f"{pipe.name}wide")
-    pipe.m.d.comb += wide.eq(code)
-    steps = _leading_zero_steps(pipe.m, wide, spec, f"{pipe.name}steps")
-    code, steps, zero = pipe.cut(code=wide, steps=steps, zero=~wide.any())
+    normal, steps, zero = normalise(pipe, code, spec.width, spec.step, spec.shifts)
     start = pipe.stage
-    normal = (code << (steps * spec.step))[: spec.width]
     low = spec.window_low
     (mantissa,) = pipe.cut(mantissa=normal[low : low + spec.mantissa.input.bits])
     value = emit(spec.mantissa, pipe, mantissa)

@@ -94,7 +94,10 @@ def fit(
     if problem.constrained and method != "optimal":
         raise UsageError(f"constraints go with the method optimal, not with {method}")
     *integers, notes = module.solve(problem, seed, progress)
-    used = problem.input.real(problem.input.codes()[problem.used])
+    used = problem.input.codes()[problem.used]
+    if problem.fold is not None:  # a code that its mirror image answers for counts, too
+        used = problem.input.saturate(np.union1d(used, -used))
+    used = problem.input.real(used)
     meta: dict[str, Any] = {
         "function": problem.function, "domain": [float(used[0]), float(used[-1])],
         "method": method,

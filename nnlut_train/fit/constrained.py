@@ -1,4 +1,4 @@
-"""Least squared error of lines that must stay inside a tube, and may not step against a direction.
+"""Least squared error of lines that must stay inside a tube.
 
 The tube gives every point a lower and an upper limit of the line's value there. It is the one form
 of all limits: no overshoot (the same interval everywhere), an exact value at a code (an interval of
@@ -12,7 +12,7 @@ format are tried for all segments, so nothing is missed.
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -20,33 +20,13 @@ from tqdm import tqdm
 from ..errors import UsageError
 from ..formats import Format
 from .minimax import INFEASIBLE, SLACK, Tube
+from .monotone import best_monotone
 from .programme import Programme, Samples, divide
 
-__all__ = ["Constrained", "solve_mixed"]
+__all__ = ["Constrained"]
 
-#: Lines that the search for a monotone table may hold at once.
-MAX_LINES = 1 << 23
-#: What `solve_mixed` may miss, as a fraction of the optimum.
-TOLERANCE = 1e-3
 #: Segments of so many blocks are tried with every slope.
 SHORT = 4
-
-
-@dataclass(frozen=True, eq=False)
-class _Lines:
-    """Lines that a table might use; arrays of shape (lines,).
-
-    Blocks `first` to `last` have line `slope`, `intercept` (codes) at `cost`; its value is `left`
-    at the first point and `right` at the last one.
-    """
-
-    first: np.ndarray
-    last: np.ndarray
-    slope: np.ndarray
-    intercept: np.ndarray
-    cost: np.ndarray
-    left: np.ndarray
-    right: np.ndarray
 
 
 class Constrained(Programme):
@@ -69,9 +49,7 @@ class Constrained(Programme):
     ) -> None:  # fmt: skip
         super().__init__(samples, starts, slope, intercept)
         self.tube, self.direction = tube, direction
-        low = 0 if direction > 0 else slope.min
-        high = 0 if direction < 0 else slope.max
-        self.slopes = np.arange(max(low, slope.min), min(high, slope.max) + 1)
+        self.slopes = np.arange(slope.min, slope.max + 1)
 
     def coarser(self) -> "Constrained":
         """Return the same search with a quarter of the starts."""
@@ -124,7 +102,14 @@ class Constrained(Programme):
                     near = np.flatnonzero((rows[0] <= k) & (k <= rows[1]))
                     yield k, near, start + int(wide[-1]) + 1
 
-    def _room(self, k: int, rows: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    def against(self, k: Any, a: Any) -> Any:
+        """Return whether slopes k lead against the direction, of segments with quadratics `a`.
+
+        A segment of one point has no direction.
+        """
+        return (self.direction * k < 0) & (a > 0)
+
+    def room(self, k: int, rows: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the smallest and largest intercept codes of segments for slope code `k`.
 
         Both have shape (rows, width).
@@ -149,12 +134,12 @@ class Constrained(Programme):
             disable=None if progress else True,
         )  # fmt: skip
         for k, rows, width in bar:
-            low, high = self._room(k, rows, width)
+            low, high = self.room(k, rows, width)
             ideal = self.b_zero[rows, :width] - self.b_step[rows, :width] * k
             b = np.clip(np.rint(ideal), low, high)
             cost = self.a[rows, :width] * (k - self.k_real[rows, :width]) ** 2
             cost += self.c[rows, :width] * (b - ideal) ** 2
-            cost[low > high] = np.inf
+            cost[(low > high) | self.against(k, self.a[rows, :width])] = np.inf
             best[rows, :width] = np.minimum(best[rows, :width], cost)
         best = np.where(self.valid, best + self.least, np.inf)
         best[best > limit] = np.inf
@@ -179,7 +164,8 @@ class Constrained(Programme):
         ideal = self.b_zero[e, w] - self.b_step[e, w] * k
         b = np.clip(np.rint(ideal), low, high)
         cost = self.a[e, w] * (k - self.k_real[e, w]) ** 2 + self.c[e, w] * (b - ideal) ** 2
-        at = int(np.where(low <= high, cost, np.inf).argmin())
+        fine = (low <= high) & ~self.against(k, self.a[e, w])
+        at = int(np.where(fine, cost, np.inf).argmin())
         return float(k[at]), float(b[at]), float(cost[at] + self.least[e, w])
 
     def run(
@@ -187,7 +173,7 @@ class Constrained(Programme):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
         """Return first blocks, slopes, intercepts and cost of the best table.
 
-        A table that costs more than `limit` is not looked for.
+        A table that costs more than `limit` counts as none.
 
         Raises
         ------
@@ -200,198 +186,11 @@ class Constrained(Programme):
             with contextlib.suppress(UsageError):
                 limit = self.coarser().run(entries, False)[3] * (1 + 1e-9) + self.slack
         self.measure(limit, progress)
-        if not np.isfinite(self.forward(entries)[0][:, -1]).any():
+        least = self.forward(entries)[0][:, -1].min()
+        if least > limit or not np.isfinite(least):
             raise UsageError(INFEASIBLE.format(entries))
         if self.direction:
-            return self._monotone(entries, progress)
+            return best_monotone(self, entries, progress, limit)
         lines = [(i, *self.line(i, e)) for i, e in self.path(entries)]
         first, slopes, intercepts, costs = np.array(lines).T
         return first.astype(int), slopes, intercepts, float(costs.sum())
-
-    def _monotone(
-        self, entries: int, progress: bool
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-        """Return the best table without a step against the direction.
-
-        A cost that no table without this condition undercuts is known. All tables within a slack
-        of it are searched, and the slack grows until one of them meets the condition: nothing
-        cheaper does.
-        """
-        entries = min(entries, self.n)
-        forward, backward = self.forward(entries)[0], self.backward(entries)
-        least = float(forward[:, -1].min())
-        slack = max(least * 2.0**-12, self.slack)
-        # The least that the blocks outside a segment cost with the entries that are left.
-        outside = np.full((self.n + 1, self.n + 1), np.inf)
-        for m in range(entries):
-            np.minimum(outside, forward[m][:, None] + backward[entries - 1 - m], out=outside)
-        outside = outside[self.block, np.arange(1, self.n + 1)[:, None]]
-        with tqdm(desc="slack", disable=None if progress else True) as bar:
-            while True:
-                total = least + slack
-                lines = self._enumerate(total - outside)
-                found = self._join(lines, entries, backward, total)
-                if found is not None:
-                    at = found
-                    first, k, b = lines.first[at], lines.slope[at], lines.intercept[at]
-                    return first, k, b, float(lines.cost[at].sum())
-                slack *= 4
-                bar.update()
-
-    def _enumerate(self, budget: np.ndarray) -> _Lines:
-        """Return all lines that cost at most `budget`, shape (n, width)."""
-        e, w = np.nonzero(self.valid & (self.best <= budget))
-        budget, least = budget[e, w], self.least[e, w]
-        parts, count = [], 0
-        for k in self.slopes:
-            rest = budget - least - self.a[e, w] * (k - self.k_real[e, w]) ** 2
-            at = np.flatnonzero(rest >= 0)
-            if not at.size:
-                continue
-            rows, row = np.unique(e[at], return_inverse=True)
-            room = self._room(k, rows, int(w[at].max()) + 1)
-            low, high = (v[row, w[at]] for v in room)
-            c = self.c[e[at], w[at]]
-            ideal = self.b_zero[e[at], w[at]] - self.b_step[e[at], w[at]] * k
-            reach = np.sqrt(rest[at] / c)
-            low = np.maximum(low, np.ceil(ideal - reach))
-            high = np.minimum(high, np.floor(ideal + reach))
-            several = np.maximum(high - low + 1, 0).astype(int)
-            count += several.sum()
-            if count > MAX_LINES:
-                raise UsageError(
-                    "a monotone table needs too many lines to be tried: fewer coefficient bits, "
-                    "or more entries, would help"
-                )
-            again = np.repeat(np.arange(at.size), several)
-            b = low[again] + np.arange(again.size) - np.repeat(several.cumsum() - several, several)
-            cost = budget[at[again]] - rest[at[again]] + c[again] * (b - ideal[again]) ** 2
-            parts.append((at[again], np.full(again.size, k), b, cost))
-        at, k, b, cost = (np.concatenate(v) for v in zip(*parts, strict=True))
-        slope, intercept = self.formats
-        edges = np.append(self.starts, self.samples[0].size)
-        first, last = self.block[e, w][at], e[at]
-        left = self.samples[0][edges[first]] * slope.scale * k + b * intercept.scale
-        right = self.samples[0][edges[last + 1] - 1] * slope.scale * k + b * intercept.scale
-        sign = self.direction
-        order = np.argsort(first, kind="stable")
-        columns = (first, last, k, b, cost, sign * left, sign * right)
-        return _Lines(*(v[order] for v in columns))
-
-    def _join(
-        self, lines: _Lines, entries: int, backward: np.ndarray, total: float
-    ) -> np.ndarray | None:
-        """Return the lines of the cheapest monotone table not above `total`; None if none is.
-
-        A partial table is known by its end, its number of lines, and its last value. Of two that
-        end alike, one that is both dearer and ends higher is never needed.
-        """
-        bounds = np.searchsorted(lines.first, np.arange(self.n + 1))
-        by_last = np.argsort(lines.last, kind="stable")
-        ends = np.searchsorted(lines.last[by_last], np.arange(self.n + 1))
-        # States of one layer, by the block that they end before: values, costs, line, state before.
-        layer = {0: (np.array([-np.inf]), np.zeros(1), np.array([-1]), np.array([-1]))}
-        layers, best = [], (np.inf, 0, 0)
-        for m in range(1, entries + 1):
-            totals = np.full(lines.cost.shape, np.inf)
-            origin = np.zeros(lines.cost.shape, dtype=np.int64)
-            layer.pop(self.n, None)  # complete tables
-            for i, (values, costs, _, _) in layer.items():
-                part = slice(bounds[i], bounds[i + 1])
-                at = np.searchsorted(values, lines.left[part], side="right") - 1
-                fine = at >= 0
-                totals[part] = np.where(fine, costs[at] + lines.cost[part], np.inf)
-                origin[part] = at
-            rest = backward[: entries - m + 1].min(axis=0)
-            totals[totals + rest[lines.last + 1] > total * (1 + 1e-12)] = np.inf
-            layers.append(layer)
-            layer = {}
-            for e in range(self.n):
-                at = by_last[ends[e] : ends[e + 1]]
-                at = at[np.isfinite(totals[at])]
-                if not at.size:
-                    continue
-                at = at[np.lexsort((totals[at], lines.right[at]))]
-                cheaper = np.minimum.accumulate(totals[at])
-                at = at[np.append(True, totals[at][1:] < cheaper[:-1])]
-                layer[e + 1] = lines.right[at], totals[at], at, origin[at]
-            if self.n in layer and layer[self.n][1].min() < best[0]:
-                best = float(layer[self.n][1].min()), m, int(layer[self.n][1].argmin())
-                final = layer[self.n]
-        if not np.isfinite(best[0]):
-            return None
-        _, m, state = best
-        chosen = [int(final[2][state])]
-        origin_state = int(final[3][state])
-        for layer in layers[m - 1 : 0 : -1]:
-            at = layer[int(lines.first[chosen[-1]])]
-            chosen.append(int(at[2][origin_state]))
-            origin_state = int(at[3][origin_state])
-        return np.array(chosen[::-1])
-
-
-def solve_mixed(
-    search: Constrained, target: np.ndarray, entries: int, mix: float, total: float, least: float,
-    progress: bool,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, float, float]:  # fmt: skip
-    """Find the least sum of mean squared error and `mix` times the squared maximum error.
-
-    Branch and bound over the maximum error: the squared error can only grow as the maximum is
-    limited further, so a table found at one limit bounds all tables between that limit and the
-    next. It ends within `TOLERANCE` of the optimum.
-
-    Parameters
-    ----------
-    search : Constrained
-        The search; its costs are weighted sums, of weights that sum to `total`.
-    target : float64 array, shape (n,)
-        Wanted values at the samples.
-    entries, mix, progress
-        See `Problem`.
-    total : float
-        Sum of the weights.
-    least : float
-        Least maximum error of any table: from `Minimax`.
-
-    Returns
-    -------
-    first, slopes, intercepts, cost
-        As `Programme.run` returns them.
-    most : float
-        The table's maximum error.
-    bound : float
-        No table on the search's starts has a smaller sum.
-    """
-    x = search.samples[0]
-    slope, intercept = search.formats
-    lower, upper = search.tube
-
-    def best_within(limit: float, cost: float) -> tuple[float, float, tuple]:
-        tube = np.maximum(lower, target - limit), np.minimum(upper, target + limit)
-        task = Constrained(search.samples, search.starts, *search.formats, tube, search.direction)
-        table = task.run(entries, False, cost)
-        i = np.searchsorted(search.starts[table[0]], np.arange(x.size), side="right") - 1
-        value = slope.real(table[1])[i] * x + intercept.real(table[2])[i]
-        return table[3] / total, float(np.abs(value - target).max()), table
-
-    mse, most, table = best_within(np.inf, np.inf)
-    best = mse + mix * most**2, table, most
-    # Each: a limit that is not reached, the next one above, and the least squared error between.
-    ranges, bound = [(least, most, mse)], np.inf
-    with tqdm(desc="limits", disable=None if progress else True) as bar:
-        while ranges:
-            low, high, floor = ranges.pop()
-            if (least_left := floor + mix * low**2) >= best[0] * (1 - TOLERANCE):
-                bound = min(bound, least_left)
-                continue
-            middle = 0.5 * (low + high)
-            bar.update()
-            try:
-                # What costs more cannot be part of a better table.
-                mse, most, table = best_within(middle, (best[0] - mix * low**2) * total)
-            except UsageError:
-                ranges.append((middle, high, floor))
-                continue
-            best = min(best, (mse + mix * most**2, table, most), key=lambda found: found[0])
-            ranges += [(middle, high, floor), (low, most, mse)]
-    return *best[1], best[2], min(bound, best[0])

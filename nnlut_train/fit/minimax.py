@@ -22,7 +22,7 @@ __all__ = ["INFEASIBLE", "Minimax", "Tube"]
 SLACK = 1e-9
 #: What to say where nothing stays inside the tube.
 INFEASIBLE = (
-    "no table of at most {} segments with these formats meets the constraints: more entries, more "
+    "no table of at most {} entries with these formats meets the constraints: more entries, more "
     "coefficient bits or weaker constraints are needed"
 )
 

@@ -6,7 +6,7 @@ to the rounding of float64 sums.
 
 * ``mse``: dynamic programming over the breakpoints: `programme`.
 * ``max``: greedy longest segments and bisection: `minimax`.
-* With constraints, and ``mixed``: `constrained`.
+* With constraints: `constrained` and `monotone`; ``mixed``: `mixed`.
 
 Several input scales that share a table, and both signs of a folded argument, are no different: each
 adds points to the lines' sums, in the order of the breakpoints (`Points.start`).
@@ -26,8 +26,9 @@ from tqdm import tqdm
 from ..errors import UsageError
 from ..formats import Format
 from ..tables import PwlTable
-from .constrained import Constrained, solve_mixed
+from .constrained import Constrained
 from .minimax import INFEASIBLE, Minimax, Tube
+from .mixed import solve_mixed
 from .programme import Programme
 
 if TYPE_CHECKING:
@@ -151,7 +152,10 @@ class _Solver:
             step = 1
             while (near := self._near(table[0], grid, step)).size > most and step < grid:
                 step *= 2
-            blocks, *finer, less = run(near, cost)
+            try:
+                blocks, *finer, less = run(near, cost)
+            except UsageError:  # none that costs no more
+                break
             if less < cost:
                 table, cost = [near[blocks], *finer], less
             if step == grid:
@@ -267,7 +271,7 @@ def solve(
     cost = problem.cost(found)
     bound = min(bound, cost)
     gap = (cost - bound) / cost if cost else 0.0
-    certificate |= {"lower_bound": bound, "gap": gap if gap > 1e-9 else 0.0}
+    certificate |= {"lower_bound": bound, "gap": gap if gap > 1e-8 else 0.0}
     integers = (found.breakpoints, found.slopes, found.intercepts)
     return *(np.array(v, dtype=np.int64) for v in integers), {"certificate": certificate}
 

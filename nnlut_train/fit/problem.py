@@ -89,7 +89,8 @@ class Problem:
     exact : tuple of int
         Input codes at which the line must meet the target exactly.
     monotone : bool
-        Whether the lines' values must rise (or fall) with the codes as the target does.
+        Whether the lines' values must rise (or fall) with the codes as the target does. Of a folded
+        argument: those of the core, which must also lie on the right side of its centre at 0.
     max_ulp : float, optional
         Largest error of the rounded output in units of its last place.
     mix : float
@@ -216,10 +217,17 @@ class Problem:
         x = self.input.real(codes)
         start = codes + (step >> 1) - (drop > 0)
         if self.fold is not None:
-            target, lower, upper = (
-                self.fold.refold(codes, v, 1.0, self.input.scale) for v in (target, lower, upper)
+            target, lower, upper, high, low = (
+                self.fold.refold(codes, v, 1.0, self.input.scale)
+                for v in (target, lower, upper, np.ones(codes.shape), np.zeros(codes.shape))
             )
-            lower, upper = np.minimum(lower, upper), np.maximum(lower, upper)
+            mirrored = high < low
+            lower, upper = np.where(mirrored, upper, lower), np.where(mirrored, lower, upper)
+            if self.monotone:  # across 0, too
+                centre = 0.5 if self.fold.kind == "complement" else 0.0
+                side = self.direction
+                lower[codes == 0] = np.maximum(lower[codes == 0], centre if side > 0 else -np.inf)
+                upper[codes == 0] = np.minimum(upper[codes == 0], centre if side < 0 else np.inf)
             start = self.fold.arguments(codes)
             x = self.input.real(start)
         return start, x, target, weight / weight.sum(), lower, upper
@@ -234,12 +242,15 @@ class Problem:
             # The codes that are near enough, and what rounds half up to them.
             low = np.ceil(target / scale - self.max_ulp - 1e-9)
             high = np.floor(target / scale + self.max_ulp + 1e-9)
-            step = 2.0 ** -(self.slope.frac + self.input.frac)
+            step = min(2.0 ** -(self.slope.frac + self.input.frac), 0.5 * scale)
             down = np.where(low <= self.output.min, -np.inf, (low - 0.5) * scale)
             up = np.where(high >= self.output.max, np.inf, (high + 0.5) * scale - step)
             lower, upper = np.maximum(lower, down), np.minimum(upper, up)
         for code in self.exact:
-            lower[codes == code] = upper[codes == code] = target[codes == code]
+            at = codes == code
+            lower[at], upper[at] = (
+                np.maximum(lower[at], target[at]), np.minimum(upper[at], target[at])
+            )  # fmt: skip
         return lower, upper
 
     def table(
@@ -281,14 +292,16 @@ class Problem:
 
     @property
     def direction(self) -> int:
-        """1 if what the lines approximate rises with the argument, -1 if it falls.
+        """1 if the target rises with the argument, -1 if it falls.
 
         Raises
         ------
         UsageError
-            If it does neither.
+            If it does neither, or its lines are those of a fold that hides it.
         """
-        rise = np.diff(self.points().target)
+        if self.fold is not None and self.fold.kind not in ("odd", "complement"):
+            raise UsageError(f"monotone lines must not be folded as {self.fold.kind}")
+        rise = np.diff(self.target[self.used])
         if (rise >= 0).all():
             return 1
         if (rise <= 0).all():
@@ -354,10 +367,10 @@ def make_problem(
     **others
         Other fields of `Problem`.
     """
-    limited = output.clip(target)
     if fold is None:
         argument = inputs
-        used = limited if weights is None else limited[weights > 0]
+        at = np.arange(target.size) if weights is None else np.flatnonzero(weights)
+        codes, used = inputs.codes()[at], output.clip(target)[at]
     else:
         argument = fold.magnitude
         # Every magnitude is also the code of a positive argument: x in [0, max].
@@ -368,7 +381,7 @@ def make_problem(
         if not answer.all():
             weights = answer * (1.0 if weights is None else weights)
     entries = min(entries, 1 << argument.bits)
-    chosen = coefficient_formats(used, argument, output, entries)
+    chosen = coefficient_formats(used, argument, output, entries, codes)
     if slope is None:
         slope = chosen[0]
         lack = fold.lacks(slope.frac + inputs.frac) if fold else 0
@@ -380,8 +393,9 @@ def make_problem(
 
 
 def coefficient_formats(
-    target: np.ndarray, inputs: Format, output: Format, entries: int
-) -> tuple[Format, Format]:
+    target: np.ndarray, inputs: Format, output: Format, entries: int,
+    codes: np.ndarray | None = None,
+) -> tuple[Format, Format]:  # fmt: skip
     """Return formats for slope and intercept: their rounding costs at most 1/16 ulp each.
 
     A slope's rounding error grows along its segment, which is as long as all codes over
@@ -390,14 +404,16 @@ def coefficient_formats(
     Parameters
     ----------
     target : float64 array, shape (n,)
-        What the lines approximate at the last n codes of `inputs`: finite values.
+        What the lines approximate: finite values.
     inputs, output : Format
         Formats of the lines' argument and of the result.
     entries : int
         Number of segments.
+    codes : int64 array, shape (n,), optional
+        Codes of `inputs` that `target` is at, ascending; all by default.
     """
-    x = inputs.real(inputs.codes()[len(inputs.codes()) - len(target) :])
-    slopes = np.diff(target) / inputs.scale if len(target) > 1 else np.zeros(1)
+    x = inputs.real(inputs.codes() if codes is None else codes)
+    slopes = np.diff(target) / np.diff(x) if len(target) > 1 else np.zeros(1)
     intercepts = target[: len(slopes)] - slopes * x[: len(slopes)]
     segment_bits = max(0, inputs.bits - math.floor(math.log2(entries)))
     slope_frac = max(output.frac + 2 + segment_bits - inputs.frac, output.frac + 3 - inputs.frac)

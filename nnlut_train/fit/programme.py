@@ -196,9 +196,10 @@ class Programme:
             # One block more is left out after each segment, and none need be.
             reached[1:] = np.minimum(reached[1:], reached[:-1])
             least = min(least, reached[self.n])
-            longer = np.full(self.n + 1, np.inf)
+            longer = reached.copy()  # a segment between two breakpoints' blocks has none whole
             for e, (lo, costs) in enumerate(self.rows):
-                longer[e + 1] = (reached[lo : e + 1] + costs).min(initial=np.inf)
+                here = (reached[lo : e + 1] + costs).min(initial=np.inf)
+                longer[e + 1] = min(longer[e + 1], here)
             reached = longer
         return float(least)
 

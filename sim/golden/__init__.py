@@ -11,18 +11,19 @@ from nnlut_train.errors import UsageError
 
 from .direct import DirectSpec
 from .exp import ExpSpec
+from .log import LogSpec
 from .pwl import PwlSpec
 from .reciprocal import ReciprocalSpec
 from .softmax import SoftmaxSpec
 from .spec import Spec, UnarySpec
 
 __all__ = [
-    "DirectSpec", "ExpSpec", "PwlSpec", "ReciprocalSpec", "SoftmaxSpec", "Spec", "UnarySpec",
-    "spec_from_json",
+    "DirectSpec", "ExpSpec", "LogSpec", "PwlSpec", "ReciprocalSpec", "SoftmaxSpec", "Spec",
+    "UnarySpec", "spec_from_json",
 ]  # fmt: skip
 
 _KINDS: dict[str, type[Spec]] = {
-    cls.kind: cls for cls in (DirectSpec, ExpSpec, PwlSpec, ReciprocalSpec, SoftmaxSpec)
+    cls.kind: cls for cls in (DirectSpec, ExpSpec, LogSpec, PwlSpec, ReciprocalSpec, SoftmaxSpec)
 }
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from nnlut_train.errors import UsageError
 from nnlut_train.formats import Format, round_shift
 
+from .normalise import normalise
 from .spec import UnarySpec
 
 __all__ = ["ReciprocalSpec"]
@@ -97,10 +98,7 @@ class ReciprocalSpec(UnarySpec):
     def compute(self, codes: np.ndarray) -> np.ndarray:
         """Return ``saturate(round_shift(table(m) << left, right - steps))``."""
         codes = self.input.check(codes)
-        # frexp's exponent of an integer below 2**53 is its bit length, exactly.
-        zeros = self.width - np.frexp(codes.astype(np.float64))[1]
-        steps = np.minimum(zeros // self.step, self.shifts)
-        normal = codes << (steps * self.step)
+        normal, steps = normalise(codes, self.width, self.step, self.shifts)
         mantissa = (normal >> self.window_low) & ((1 << self.mantissa.input.bits) - 1)
         value = self.mantissa.compute(mantissa)
         result = self.output.saturate(round_shift(value << self.left, self.right - steps))

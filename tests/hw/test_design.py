@@ -13,15 +13,18 @@ from nnlut_train.errors import UsageError
 from nnlut_train.formats import Format
 from nnlut_train.functions import FUNCTIONS, lookup
 from nnlut_train.tables import DirectTable, PwlTable, load, save
-from sim.golden import DirectSpec, ExpSpec, PwlSpec, ReciprocalSpec, SoftmaxSpec
+from sim.golden import DirectSpec, ExpSpec, LogSpec, PwlSpec, ReciprocalSpec, SoftmaxSpec
 
 S4 = Format(True, 4, 0)
-REDUCED = {"exp": ExpSpec, "reciprocal": ReciprocalSpec, "rsqrt": ReciprocalSpec}
+REDUCED = {
+    "exp": ExpSpec, "reciprocal": ReciprocalSpec, "rsqrt": ReciprocalSpec, "log": LogSpec,
+}  # fmt: skip
 # Each in another form than the module's, and by the scalar functions of `math`.
 EXACT = {
     "exp": math.exp,
     "reciprocal": lambda x: 1 / x if x else math.inf,
     "rsqrt": lambda x: 1 / math.sqrt(x) if x else math.inf,
+    "log": lambda x: math.log(x) if x else -math.inf,
     "sigmoid": lambda x: 1 / (1 + math.exp(-x)),
     "tanh": math.tanh,
     "erf": lambda x: 1 - math.erfc(x) if x > 0 else math.erfc(-x) - 1,
@@ -228,7 +231,7 @@ def test_kinds_of_units(op):
     assert [table.kind for _, table in lines.tables()] == ["pwl"]
 
 
-@pytest.mark.parametrize("op", ["gelu", "exp", "rsqrt"])
+@pytest.mark.parametrize("op", ["gelu", "exp", "rsqrt", "log"])
 @pytest.mark.parametrize("arch", ["pwl", "direct"])
 def test_fraction_bits_take_effect(op, arch):
     base = design(Request(op, 5), arch)
@@ -255,6 +258,20 @@ def test_entries_are_at_most_the_codes_of_a_table():
     # The mantissa of 4-bit codes has 3 bits.
     spec = design(Request("reciprocal", 4, entries=16), "pwl")
     assert spec.mantissa.table.entries <= 8
+
+
+def test_log_formats():
+    spec = design(Request("log", 8), "pwl")
+    assert (str(spec.input), str(spec.output)) == ("u8.4", "s8.5")
+    # Four bits finer than the output; the table sees all that m has.
+    assert (str(spec.mantissa.input), str(spec.mantissa.output)) == ("u7.7", "u9.9")
+    # The exponent is -4 to 3: ln 2 times it is off by at most 4 halves of a step.
+    assert 4 * 2.0 ** -(spec.factor_frac + 1) <= spec.output.scale / 64
+    assert spec.factor == math.floor(math.log(2) * 2**spec.factor_frac + 0.5)
+    # Coarse outputs need less of m, and no result below 0 needs no sign.
+    assert str(design(Request("log", 8, output_frac=1), "pwl").mantissa.input) == "u5.5"
+    assert str(design(Request("log", 8, domain=(1, 16)), "pwl").output) == "u8.6"
+    assert str(design(Request("log", 8, output_frac=-9), "pwl").mantissa.input) == "u1.1"
 
 
 def softmax(arch="pwl", **options):
@@ -348,8 +365,7 @@ def test_tables_say_where_they_come_from(arch):
     ((_, table),) = design(Request("tanh", 5), arch).tables()
     assert table.meta["function"] == "tanh"
     assert table.meta["method"] == {"pwl": "optimal", "direct": "direct"}[arch]
-    # Of lines it is theirs: the magnitude's.
-    assert table.meta["domain"] == {"pwl": [0.0, 3.75], "direct": [-4.0, 3.75]}[arch]
+    assert table.meta["domain"] == [-4.0, 3.75]
     codes = table.input.codes()
     wanted = table.output.clip(np.tanh(table.input.real(codes)))
     error = np.abs(table.output.real(table.lookup(codes)) - wanted) / table.output.scale

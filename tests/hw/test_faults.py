@@ -11,15 +11,17 @@ from amaranth.hdl import Const, Mux
 from faults import UNITS, caught, spec_of
 
 import hw.units.exp
+import hw.units.log
 import hw.units.pwl
 import hw.units.reciprocal
 import hw.units.softmax
 from hw.pipeline import Pipe
 from hw.units import unit_of
 from nnlut_train.errors import UsageError
+from nnlut_train.formats import Format
 from nnlut_train.tables import PwlTable
 from sim.bench import expected, run_bench
-from sim.golden import ExpSpec, ReciprocalSpec, SoftmaxSpec
+from sim.golden import ExpSpec, LogSpec, ReciprocalSpec, SoftmaxSpec
 from sim.stimuli import Stimulus, stimuli
 
 # A flipped bit of a table.
@@ -82,7 +84,9 @@ def test_flipped_low_bits_of_the_default_table_are_caught(op, arch, name):
 
 
 @pytest.mark.parametrize("name", ["slopes", "intercepts", "breakpoints"])
-@pytest.mark.parametrize(("op", "field"), [("exp", "fraction"), ("rsqrt", "mantissa")])
+@pytest.mark.parametrize(
+    ("op", "field"), [("exp", "fraction"), ("rsqrt", "mantissa"), ("log", "mantissa")]
+)
 def test_a_flipped_bit_of_an_inner_table_is_caught(op, field, name):
     spec = spec_of(op)
     inner = getattr(spec, field)
@@ -166,7 +170,7 @@ def test_a_register_too_many_or_too_few_is_caught(any_spec, monkeypatch, change)
         assert hit
 
 
-@pytest.mark.parametrize("name", ["pwl", "exp", "reciprocal"])
+@pytest.mark.parametrize("name", ["pwl", "exp", "reciprocal", "log"])
 def test_a_data_register_too_many_is_caught(monkeypatch, name):
     spec = UNITS[name]()
     cut = Pipe.cut
@@ -198,6 +202,7 @@ def truncate(value, shift):
 SATURATING = {
     "pwl": lambda: spec_of("gelu", fold="none"),
     "reciprocal": lambda: spec_of("reciprocal", output_frac=6),
+    "log": lambda: spec_of("log", output_frac=6),
     "exp": lambda: spec_of("exp", 10, output_frac=5, input_frac=6),
     "softmax": lambda: spec_of("softmax", 6, length=8),
 }
@@ -242,17 +247,34 @@ def test_a_dropped_overflow_of_exp_is_caught(monkeypatch):
     caught(spec)
 
 
-def test_a_wrong_result_for_zero_is_caught(monkeypatch):
-    spec = spec_of("reciprocal")
-    real = hw.units.reciprocal.Mux
+@pytest.mark.parametrize(("name", "end"), [("reciprocal", "max"), ("log", "min")])
+def test_a_wrong_result_for_zero_is_caught(monkeypatch, name, end):
+    spec, module = spec_of(name), getattr(hw.units, name)
+    wanted, real = getattr(spec.output, end), module.Mux
+
+    def faulty(condition, yes, no):
+        at_zero = isinstance(yes, Const) and yes.value == wanted
+        return real(condition, Const(0) if at_zero else yes, no)
+
     run_bench(spec, unit_of(spec))
-    monkeypatch.setattr(
-        hw.units.reciprocal, "Mux", lambda condition, yes, no: real(condition, Const(0), no)
-    )
-    assert f"must be ({spec.output.max}," in caught(spec)
+    monkeypatch.setattr(module, "Mux", faulty)
+    assert f"must be ({wanted}," in caught(spec)
 
 
-@pytest.mark.parametrize("name", ["pwl", "exp", "reciprocal", "softmax"])
+@pytest.mark.parametrize(
+    "fault",
+    [{"factor": 0}, {"factor": 89 << 6}, {"input": Format(False, 8, 5)},
+     {"input": Format(False, 8, 3)}],
+    ids=["no exponent", "ln 2 of 7 bits", "exponent too small", "exponent too large"],
+)  # fmt: skip
+def test_a_wrong_exponent_of_log_is_caught(fault):
+    spec = spec_of("log")
+    assert spec.factor == 5678
+    run_bench(spec, unit_of(spec))
+    caught(spec, unit_of(replace(spec, **fault)))
+
+
+@pytest.mark.parametrize("name", ["pwl", "exp", "reciprocal", "log", "softmax"])
 def test_truncation_in_place_of_rounding_is_caught(monkeypatch, name):
     spec = UNITS[name]()
     run_bench(spec, unit_of(spec))
@@ -296,7 +318,7 @@ def stepped(spec):
         inner = spec.fraction
         seen = (codes * spec.factor >> spec.drop) % (1 << inner.input.bits)
         return replace(spec, fraction=replace(inner, table=with_steps(inner.table, seen)))
-    if isinstance(spec, ReciprocalSpec):
+    if isinstance(spec, LogSpec | ReciprocalSpec):
         inner = spec.mantissa
         seen = inner.input.codes()
         return replace(spec, mantissa=replace(inner, table=with_steps(inner.table, seen)))
@@ -304,7 +326,7 @@ def stepped(spec):
     return replace(spec, table=with_steps(spec.table, seen))
 
 
-@pytest.mark.parametrize("name", ["pwl", "exp", "reciprocal", "softmax"])
+@pytest.mark.parametrize("name", ["pwl", "exp", "reciprocal", "log", "softmax"])
 def test_a_tie_that_goes_left_is_caught(monkeypatch, name):
     def tree(code, breakpoints, leaves):
         if not breakpoints:

@@ -14,7 +14,7 @@ from nnlut_train.errors import UsageError
 from nnlut_train.formats import Format
 from nnlut_train.tables import DirectTable, PwlTable
 from sim.bench import run_bench
-from sim.golden import DirectSpec, ExpSpec, PwlSpec, ReciprocalSpec
+from sim.golden import DirectSpec, ExpSpec, LogSpec, PwlSpec, ReciprocalSpec
 from sim.stimuli import Stimulus, stimuli
 
 UNARY = OPS[1:]
@@ -24,7 +24,7 @@ UNARY = OPS[1:]
 @pytest.mark.parametrize("op", UNARY)
 def test_every_function_as_lines(op, fold):
     spec = spec_of(op, fold=fold)
-    reduced = fold == "auto" and op in ("exp", "reciprocal", "rsqrt")
+    reduced = fold == "auto" and op in ("exp", "reciprocal", "rsqrt", "log")
     assert (spec.kind != "pwl") == reduced
     report = check(spec)
     assert report.throughput == 1.0
@@ -41,9 +41,10 @@ def test_every_function_as_a_direct_table(op):
     ("op", "bits", "arch"),
     [
         ("gelu", 4, "pwl"), ("exp", 4, "pwl"), ("reciprocal", 4, "pwl"), ("rsqrt", 4, "pwl"),
-        ("rsqrt", 5, "pwl"), ("sigmoid", 4, "direct"),
+        ("rsqrt", 5, "pwl"), ("log", 4, "pwl"), ("sigmoid", 4, "direct"),
         ("exp", 10, "pwl"), ("exp", 10, "direct"), ("rsqrt", 10, "pwl"), ("rsqrt", 9, "direct"),
         ("gelu", 12, "pwl"), ("exp", 12, "pwl"), ("reciprocal", 12, "pwl"), ("silu", 12, "direct"),
+        ("log", 12, "direct"),
     ],
 )  # fmt: skip
 def test_other_widths_at_every_code(op, bits, arch):
@@ -53,14 +54,15 @@ def test_other_widths_at_every_code(op, bits, arch):
     assert full.beats == 1 << bits
 
 
-@pytest.mark.parametrize("op", ["exp", "reciprocal", "rsqrt"])  # the rest: test_folded_units.py
+# The rest: test_folded_units.py.
+@pytest.mark.parametrize("op", ["exp", "reciprocal", "rsqrt", "log"])
 def test_12_bit_lines_at_every_code(op):
     spec = spec_of(op, 12)
     runs = [run for run in stimuli(spec) if run.name == "all rows at full rate"]
     assert check(spec, runs).beats == 1 << 12
 
 
-@pytest.mark.parametrize("op", ["tanh", "exp", "reciprocal", "rsqrt"])
+@pytest.mark.parametrize("op", ["tanh", "exp", "reciprocal", "rsqrt", "log"])
 def test_16_bits_at_every_code(op):
     # One of the standard runs is enough here.
     spec = spec_of(op, 16, entries=16)
@@ -72,7 +74,8 @@ def test_16_bits_at_every_code(op):
 @pytest.mark.parametrize(
     ("op", "input_frac", "output_frac"),
     [("exp", 2, 4), ("exp", 6, 12), ("reciprocal", 0, 10), ("reciprocal", 8, 0), ("rsqrt", 3, 4),
-     ("rsqrt", 8, 9), ("gelu", 7, 3), ("tanh", 2, 9), ("sigmoid", -2, 8)],
+     ("rsqrt", 8, 9), ("log", 0, 3), ("log", 9, 7), ("log", 3, -2), ("gelu", 7, 3), ("tanh", 2, 9),
+     ("sigmoid", -2, 8)],
 )  # fmt: skip
 def test_unusual_formats(op, input_frac, output_frac):
     for arch in ("pwl", "direct"):
@@ -133,6 +136,17 @@ def test_random_reciprocals_and_exponentials(seed):
     output = Format(bool(seed & 4), draw.randint(4, 9), draw.randint(0, 9))
     factor = draw.choice([-1, 1]) * draw.randint(1, 200)
     check(ExpSpec(form, output, fraction, factor, draw.randint(4, 8)))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_random_logarithms(seed):
+    draw = random.Random(seed)
+    form = Format(False, draw.randint(2, 7), draw.randint(-2, 9))
+    bits = draw.randint(1, form.bits - 1)
+    value = Format(bool(seed & 1), 6, draw.randint(3, 7))
+    mantissa = random_table(draw, Format(False, bits, bits), value)
+    output = Format(bool(seed & 2), draw.randint(4, 9), draw.randint(-1, 9))
+    check(LogSpec(form, output, mantissa, draw.randint(-100, 300), draw.randint(0, 9)))
 
 
 def test_many_beats_under_random_stalls():

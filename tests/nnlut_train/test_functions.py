@@ -17,6 +17,7 @@ REFERENCE = {
     "exp": math.exp,
     "reciprocal": lambda x: 1 / x,
     "rsqrt": lambda x: 1 / math.sqrt(x),
+    "log": lambda x: 2 * math.atanh((x - 1) / (x + 1)),
     "sigmoid": lambda x: 1 / (1 + math.exp(-x)) if x > 0 else math.exp(x) / (1 + math.exp(x)),
     "erf": lambda x: math.copysign(1 - math.erfc(abs(x)), x),
     "tanh": lambda x: math.copysign(math.expm1(2 * abs(x)) / (math.expm1(2 * abs(x)) + 2), x),
@@ -50,6 +51,7 @@ def test_function_over_its_domain(name):
     [
         ("reciprocal", 0.0, math.inf),
         ("rsqrt", 0.0, math.inf),
+        ("log", 0.0, -math.inf),
         ("exp", 1e4, math.inf),
         ("exp", -1e4, 0.0),
         ("sigmoid", -1e4, 0.0),
@@ -76,6 +78,7 @@ def test_singularities_and_far_ends_give_no_warning(name, x, y):
         ("hswish", "s8.4", "s8.4"),
         ("reciprocal", "u8.4", "u8.4"),
         ("rsqrt", "u8.4", "u8.6"),
+        ("log", "u8.4", "s8.5"),
         ("sigmoid", "s8.4", "u8.8"),
         ("tanh", "s8.5", "s8.7"),
         ("erf", "s8.5", "s8.7"),
@@ -147,8 +150,38 @@ def test_reductions():
         for name, function in FUNCTIONS.items()
         if function.reduction in FOLDS
     } == SYMMETRIC
-    reduced = {"exp": "base2", "reciprocal": "mantissa", "rsqrt": "mantissa4"}
+    reduced = {
+        "exp": "base2", "reciprocal": "mantissa", "rsqrt": "mantissa4", "log": "mantissa",
+    }  # fmt: skip
     assert {name: f.reduction for name, f in FUNCTIONS.items()} == SYMMETRIC | reduced
+
+
+def test_a_reduced_function_gives_the_whole_one():
+    f = np.linspace(0, 1, 65)[:-1]
+    # What is left is put back by what the hardware does: shifts, and a sum.
+    back = {
+        "exp": (lambda i: i + f, f, lambda i, y: y * 2.0**i),
+        "reciprocal": (lambda k: (1 + f) * 2.0**k, f, lambda k, y: y / 2.0**k),
+        "rsqrt": (lambda k: (1 + 3 * f) * 4.0**k, 1 + 3 * f, lambda k, y: y / 2.0**k),
+        "log": (lambda k: (1 + f) * 2.0**k, f, lambda k, y: y + k * math.log(2)),
+    }
+    for name, function in FUNCTIONS.items():
+        reduced = function.reduced
+        if name not in back:
+            assert reduced is function
+            continue
+        argument, seen, whole = back[name]
+        assert (seen >= reduced.domain[0]).all()
+        assert (seen < reduced.domain[1]).all()
+        assert reduced.reduction is None
+        for k in (-3, 0, 2):
+            x = argument(k) * (math.log(2) if name == "exp" else 1)
+            np.testing.assert_allclose(whole(k, reduced(seen)), function(x), rtol=1e-12, atol=1e-15)
+
+
+def test_a_domain_without_a_reduction_leaves_the_function():
+    function = lookup("reciprocal", (-1, 3))
+    assert function.reduced is function
 
 
 @pytest.mark.parametrize("name", SYMMETRIC)
@@ -175,7 +208,7 @@ def test_a_symmetry_needs_a_domain_on_both_sides_of_zero(name, domain, folds):
     assert function.input_format(8).signed == (domain[0] < 0)
 
 
-@pytest.mark.parametrize("name", ["reciprocal", "rsqrt"])
+@pytest.mark.parametrize("name", ["reciprocal", "rsqrt", "log"])
 def test_a_mantissa_needs_a_domain_without_negative_numbers(name):
     assert lookup(name, (0, 3)).reduction == FUNCTIONS[name].reduction
     assert lookup(name, (-1, 3)).reduction is None

@@ -249,6 +249,13 @@ def test_tables_of_lines_are_accurate_by_default(op):
     assert unary_accuracy(design(Request(op, 8), "pwl"), FUNCTIONS[op]).max_ulp < 1.5
 
 
+@pytest.mark.parametrize("bits", range(4, 17))
+def test_log_is_nearly_as_accurate_as_rounding_allows(bits):
+    # docstring of `hw.design._Builder._log`: 1/16 ulp, and the lines' own error.
+    found = unary_accuracy(design(Request("log", bits), "pwl"), FUNCTIONS["log"])
+    assert found.max_ulp <= 0.55
+
+
 def every_row(spec):
     """Return all rows of a small softmax, of all lengths."""
     codes = spec.input.codes().tolist()

@@ -15,6 +15,7 @@ from nnlut_train.tables import DirectTable, PwlTable
 from sim.golden import (
     DirectSpec,
     ExpSpec,
+    LogSpec,
     PwlSpec,
     ReciprocalSpec,
     SoftmaxSpec,
@@ -45,7 +46,7 @@ def test_wide_direct_models_are_their_naive_formulation(op):
     check_all_codes(design(Request(op, 11), "direct"))
 
 
-@pytest.mark.parametrize("op", ["exp", "reciprocal", "rsqrt"])
+@pytest.mark.parametrize("op", ["exp", "reciprocal", "rsqrt", "log"])
 @pytest.mark.parametrize(
     ("bits", "input_frac", "output_frac"),
     [(4, None, None), (5, 0, None), (6, -2, 3), (7, 10, 12), (10, None, 2), (9, 4, 9), (8, 3, -2)],
@@ -56,7 +57,7 @@ def test_reduced_models_in_unusual_formats(op, bits, input_frac, output_frac):
         check_all_codes(design(request, arch))
 
 
-@pytest.mark.parametrize("op", ["exp", "reciprocal", "rsqrt", "tanh"])
+@pytest.mark.parametrize("op", ["exp", "reciprocal", "rsqrt", "log", "tanh"])
 def test_wide_models(op):
     check_all_codes(design(Request(op, 16, entries=16), "pwl"), stride=37)
 
@@ -68,7 +69,8 @@ def test_direct_tables_hold_the_correctly_rounded_values():
         for q in spec.input.codes().tolist():
             exact = float(request.function(np.array([q * spec.input.scale]))[0])
             if np.isinf(exact):
-                assert spec.compute(np.array([q]))[0] == spec.output.max
+                end = spec.output.max if exact > 0 else spec.output.min
+                assert spec.compute(np.array([q]))[0] == end
                 continue
             wanted = limit(half_up(Fraction(exact) * Fraction(2) ** spec.output.frac), spec.output)
             assert spec.compute(np.array([q]))[0] == wanted, (op, q)
@@ -153,12 +155,39 @@ def test_any_reciprocal_and_root(parts):
     check_all_codes(spec)
 
 
+@st.composite
+def log_specs(draw):
+    input_format = Format(False, draw(st.integers(2, 8)), draw(st.integers(-3, 10)))
+    bits = draw(st.integers(1, input_format.bits - 1))
+    value = Format(draw(st.booleans()), draw(st.integers(1, 8)), draw(st.integers(-2, 9)))
+    mantissa = draw(direct_specs(Format(False, bits, bits), value))
+    output = Format(draw(st.booleans()), draw(st.integers(2, 10)), draw(st.integers(-3, 12)))
+    factor = draw(st.integers(-3000, 3000))
+    return LogSpec(input_format, output, mantissa, factor, draw(st.integers(0, 12)))
+
+
+@quick
+@given(log_specs())
+def test_any_log(spec):
+    check_all_codes(spec)
+
+
+def test_log_of_one_is_zero_and_of_powers_of_two_is_the_exponent():
+    spec = design(Request("log", 12), "pwl")
+    for exponent in range(-5, 4):
+        code = 1 << (spec.input.frac + exponent)
+        wanted = half_up(Fraction(exponent * np.log(2)) * 2**spec.output.frac)
+        assert spec.compute(np.array([code])).tolist() == [wanted]
+
+
 def test_normalisation_is_exact_up_to_wide_inputs():
     # frexp must give the bit length of every code, also next to powers of two.
     mantissa = DirectSpec(DirectTable(Format(False, 4, 4), Format(False, 8, 7), tuple(range(16))))
     spec = ReciprocalSpec(Format(False, 40, 20), Format(False, 30, 20), mantissa, False, 40)
     codes = [c for top in range(40) for c in ((1 << top) - 1, 1 << top, (1 << top) + 1)]
     codes += [(1 << 40) - 1, (1 << 40) - 2]
+    assert spec.compute(np.array(codes)).tolist() == [naive(spec, q) for q in codes]
+    spec = LogSpec(Format(False, 40, 20), Format(True, 30, 20), mantissa, 45426, 16)
     assert spec.compute(np.array(codes)).tolist() == [naive(spec, q) for q in codes]
 
 
@@ -241,6 +270,7 @@ def specs():
     yield design(Request("gelu", 4), "direct")
     yield design(Request("exp", 8), "pwl")
     yield design(Request("rsqrt", 8), "pwl")
+    yield design(Request("log", 8), "pwl")
     yield design(Request("softmax", 8, length=16), "pwl")
     yield design(Request("softmax", 8, length=16), "direct")
 
@@ -283,6 +313,7 @@ DELETE = object()
 GELU = ("gelu", "pwl")
 EXP = ("exp", "pwl")
 ROOT = ("rsqrt", "pwl")
+LOG = ("log", "pwl")
 SOFTMAX = ("softmax", "pwl")
 DIRECT_TABLE = DirectTable(Format(True, 1, 0), Format(True, 2, 0), (0, 1)).to_json()
 
@@ -291,9 +322,9 @@ DIRECT_TABLE = DirectTable(Format(True, 1, 0), Format(True, 2, 0), (0, 1)).to_js
     ("unit", "path", "value", "message"),
     [
         (GELU, "kind", "cubic",
-         "spec: kind must be one of direct, exp, pwl, reciprocal, softmax"),
+         "spec: kind must be one of direct, exp, log, pwl, reciprocal, softmax"),
         (GELU, "kind", DELETE,
-         "spec: kind must be one of direct, exp, pwl, reciprocal, softmax"),
+         "spec: kind must be one of direct, exp, log, pwl, reciprocal, softmax"),
         (GELU, "table", DELETE, "spec: pwl.table is missing"),
         (GELU, "table", DIRECT_TABLE, "spec: pwl.table must be a pwl"),
         (GELU, "table", 7, "table: kind must be one of direct, pwl"),
@@ -308,13 +339,20 @@ DIRECT_TABLE = DirectTable(Format(True, 1, 0), Format(True, 2, 0), (0, 1)).to_js
         (EXP, "factor", True, "spec: exp.factor must be int, not True"),
         (EXP, "factor", DELETE, "spec: exp.factor is missing"),
         (EXP, "fraction", 3,
-         "spec: kind must be one of direct, exp, pwl, reciprocal, softmax"),
+         "spec: kind must be one of direct, exp, log, pwl, reciprocal, softmax"),
         (EXP, "factor_frac", 0, "spec: exp.fraction must have at most 4 fraction bits, not 10"),
         (ROOT, "root", 1, "spec: reciprocal.root must be bool, not 1"),
         (ROOT, "shift_max", -1, "spec: reciprocal.shift_max must be >= 0, not -1"),
         (ROOT, "input", "s8.4", "spec: reciprocal.input must be unsigned, not s8.4"),
         (ROOT, "output", "s8.4", "spec: reciprocal.output must be unsigned, not s8.4"),
         (ROOT, "input", "u4.0", "spec: reciprocal.mantissa must see at most 4 bits, not 8"),
+        (LOG, "input", "s8.4", "spec: log.input must be unsigned, not s8.4"),
+        (LOG, "input", "u7.3", "spec: log.mantissa must see at most 6 bits, not 7"),
+        (LOG, "factor", None, "spec: log.factor must be int, not None"),
+        (LOG, "factor", 1 << 60, "spec: log must add numbers of at most 62 bits, not 65"),
+        (LOG, "factor_frac", -1, "spec: log.factor_frac must be >= 0, not -1"),
+        (LOG, "factor_frac", 64, "spec: log must add numbers of at most 62 bits, not 66"),
+        (LOG, "output", "s8.-60", "spec: log must add numbers of at most 62 bits, not 75"),
         (SOFTMAX, "length", 0, "spec: softmax.length must be at least 1, not 0"),
         (SOFTMAX, "length", "16", "spec: softmax.length must be int, not '16'"),
         (SOFTMAX, "input", "u8.4",
@@ -343,6 +381,13 @@ def test_units_in_the_wrong_place_are_told():
         UsageError, match=r"exp.fraction must map u\*\.\* with no integer bits, not s8.4"
     ):
         spec_from_json(edit(softmax.exp, "fraction", design(Request("gelu", 8), "pwl").describe()))
+    log = design(Request("log", 8), "pwl")
+    with pytest.raises(
+        UsageError, match=r"^spec: log.mantissa must map u\*\.\* with no integer bits, not s8.4$"
+    ):
+        spec_from_json(edit(log, "mantissa", design(Request("gelu", 8), "pwl").describe()))
+    with pytest.raises(UsageError, match=r"^spec: log.mantissa must not be of kind softmax$"):
+        spec_from_json(edit(log, "mantissa", softmax.describe()))
     for data in (None, [], "pwl", 3, {}):
         with pytest.raises(UsageError, match="kind must be one of"):
             spec_from_json(data)
@@ -354,6 +399,7 @@ def test_softmax_spec_is_what_its_latency_says():
     # exp: multiply, table of lines (3), shift; reciprocal: count, normalise, table (3), shift.
     assert spec.exp.latency == 5
     assert spec.reciprocal.latency == 6
+    assert design(Request("log", 8), "pwl").latency == 6
     assert spec.latency_of(10) == 20 + 5 + 6 + SoftmaxSpec.OVERHEAD
     assert design(Request("gelu", 8), "pwl").latency_of(1000) == 3
     assert design(Request("gelu", 8), "direct").latency_of(1) == 1

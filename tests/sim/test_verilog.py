@@ -30,6 +30,7 @@ UNITS = {
     "gelu": Request("gelu", 8),
     "exp": Request("exp", 12),  # two bytes of tdata
     "reciprocal": Request("reciprocal", 8),
+    "log": Request("log", 8),
     "tanh": Request("tanh", 5, arch="direct"),
 }
 
@@ -305,7 +306,7 @@ def test_the_header_documents_the_ports(parts, name):
 
 
 @pytest.mark.skipif(shutil.which("verilator") is None, reason="needs Verilator (verilator)")
-@pytest.mark.parametrize("name", ["softmax", "gelu", "exp", "reciprocal"])
+@pytest.mark.parametrize("name", ["softmax", "gelu", "exp", "reciprocal", "log"])
 def test_verilator_has_no_complaint(build, name):
     made = build(name)
     done = subprocess.run(
