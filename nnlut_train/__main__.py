@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from . import checking, cli, compare, fitting
 
 
-def _main(argv: Sequence[str] | None) -> None:
+def parser() -> cli.ArgumentParser:
+    """Return the parser of all commands."""
     parser = cli.ArgumentParser(prog="python -m nnlut_train", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, module in (("fit", fitting), ("check", checking), ("compare", compare)):
@@ -15,7 +16,11 @@ def _main(argv: Sequence[str] | None) -> None:
         )
         module.configure(command)
         command.set_defaults(run=module.run)
-    arguments = parser.parse_args(argv)
+    return parser
+
+
+def _main(argv: Sequence[str] | None) -> None:
+    arguments = parser().parse_args(argv)
     arguments.run(arguments)
 
 

@@ -1,14 +1,19 @@
 """What README and docs show is what the commands print."""
 
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+import nnlut_train.__main__
 from hw import build, options, synth
 from hw.manifest import check_folder, load_build
+from nnlut_train.options import problem_of
 from sim.run import parser
 
 ROOT = Path(__file__).parents[1]
@@ -60,6 +65,37 @@ def test_the_optimal_figures_are_what_the_benchmark_prints():
         table = [row.replace("|", " ").split() for row in rows((ROOT / page).read_text())]
         for line in printed:
             assert line in table, f"{page} must show {line}"
+
+
+def test_the_folding_figures_are_what_the_benchmark_prints():
+    done = subprocess.run(
+        [sys.executable, "bench/folding.py"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    page = rows((ROOT / "docs/tables.md").read_text(encoding="utf-8"))
+    assert len(rows(done.stdout)) == 25
+    assert set(rows(done.stdout)) <= set(page)
+
+
+def test_the_page_of_methods_is_made_from_its_results(tmp_path):
+    pytest.importorskip("matplotlib", reason="the comparison draws figures")
+    shutil.copytree(ROOT / "docs/fitting", tmp_path / "fitting")
+    shutil.copy(ROOT / "docs/fitting.md", tmp_path)
+    words = ["compare", "--only-report", "--out", str(tmp_path / "fitting")]
+    assert nnlut_train.__main__.main(words) == 0
+    assert (tmp_path / "fitting.md").read_bytes() == (ROOT / "docs/fitting.md").read_bytes()
+
+
+def test_every_command_that_learns_tables_is_understood():
+    commands = []
+    for page in ("README.md", "docs/tables.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        commands += re.findall(r"^\.venv/bin/python -m nnlut_train (\w+) ?(.*)$", text, flags=re.M)
+    assert {name for name, _ in commands} == {"fit", "check", "compare"}
+    parser = nnlut_train.__main__.parser()
+    for name, words in commands:
+        arguments = parser.parse_args([name, *shlex.split(words, comments=True)])
+        if name == "fit" and not arguments.weights and ":" not in arguments.function:
+            problem_of(arguments)
 
 
 def test_every_relative_link_leads_somewhere():
