@@ -10,7 +10,7 @@ GELU and hswish on (-4, 4), as GQA-LUT has them (both ends counted), SiLU on (-8
 import itertools
 
 from nnlut_train.fit import fit
-from nnlut_train.fit.problem import make_problem
+from nnlut_train.fit.making import make_problem
 from nnlut_train.folding import Fold, fold_for
 from nnlut_train.formats import Format
 from nnlut_train.functions import Function, lookup

@@ -16,7 +16,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from nnlut_train.fit import Problem, fit, nn
-from nnlut_train.fit.problem import quantize
+from nnlut_train.fit.making import quantize
 from nnlut_train.formats import Format
 from nnlut_train.functions import FUNCTIONS
 from nnlut_train.tables import PwlTable

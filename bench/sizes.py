@@ -7,7 +7,7 @@ table's certificate leaves open: 0 is a proved optimum.
 import time
 
 from nnlut_train.fit import fit
-from nnlut_train.fit.problem import make_problem
+from nnlut_train.fit.making import make_problem
 from nnlut_train.functions import FUNCTIONS
 
 #: Input bits, entries, objective and constraints.

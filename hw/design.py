@@ -13,7 +13,7 @@ import numpy as np
 from nnlut_train import fit
 from nnlut_train.direct import direct_table
 from nnlut_train.errors import UsageError
-from nnlut_train.fit.problem import make_problem
+from nnlut_train.fit.making import make_problem
 from nnlut_train.folding import FOLDS, Fold, fold_for
 from nnlut_train.formats import Format
 from nnlut_train.functions import Function

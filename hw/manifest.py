@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from nnlut_train import tables
 from nnlut_train.errors import UsageError
+from nnlut_train.files import dump, load
 from sim.golden import Spec, spec_from_json
 
 __all__ = ["Build", "check_folder", "load_build", "split_tables", "write_folder"]
@@ -58,7 +58,7 @@ class Build:
             if value.keys() == {"file", "sha256"}:
                 if not isinstance(value["file"], str):
                     raise UsageError(f"{self.folder}: a table's file must be a name")
-                table = tables.load(self.folder / value["file"])
+                table = load(self.folder / value["file"])
                 if table.sha256 != value["sha256"]:
                     raise UsageError(
                         f"{self.folder / value['file']}: must be the table that was built "
@@ -79,7 +79,7 @@ def split_tables(spec: Spec) -> tuple[dict[str, Any], dict[str, bytes]]:
             return value
         if "sha256" in value:
             name = f"tables/{path or 'table'}.json"
-            files[name] = tables.dump(value)
+            files[name] = dump(value)
             return {"file": name, "sha256": value["sha256"]}
         # The field that holds a table adds nothing to the path of its unit.
         return {

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from nnlut_train import fit
 from nnlut_train.cli import ArgumentParser
-from nnlut_train.tables import load
+from nnlut_train.files import load
 
 from .request import ARCHS, FOLD_CHOICES, LENGTH_MAX, OPS, Request
 from .synth import BRAM_POLICIES, TARGETS

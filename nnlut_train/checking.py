@@ -14,9 +14,10 @@ from typing import Any
 from . import certificate, options
 from .cli import ArgumentParser
 from .errors import UsageError
+from .files import load
 from .fit import Problem
 from .functions import FUNCTIONS
-from .tables import PwlTable, load
+from .tables import PwlTable
 
 __all__ = ["configure", "problem_again", "run"]
 

@@ -17,13 +17,14 @@ import numpy as np
 
 from . import fit
 from .errors import UsageError
+from .files import dump
 from .fit import optimal
 from .fit.problem import Problem
 from .formats import Format
 from .functions import Function
 from .metrics import table_errors
 from .options import add_problem, options_of, problem_of, within
-from .tables import PwlTable, dump
+from .tables import PwlTable
 
 __all__ = ["configure", "run"]
 

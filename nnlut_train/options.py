@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from .errors import UsageError
-from .fit.problem import Problem, make_problem
+from .fit.making import make_problem
+from .fit.problem import Problem
 from .folding import FOLDS, fold_for
 from .formats import Format
 from .functions import FUNCTIONS, Function, lookup

@@ -14,8 +14,9 @@ import numpy as np
 
 from . import cli
 from .errors import UsageError
+from .files import load
 from .functions import FUNCTIONS, Function, lookup
-from .tables import DirectTable, PwlTable, load
+from .tables import DirectTable, PwlTable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

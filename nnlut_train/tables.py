@@ -1,17 +1,9 @@
-"""The integer tables that the hardware holds, and their file format.
-
-A table file is JSON: the integers, their formats, how the argument is folded if it is, where they
-come from (`meta`), a SHA-256 over all but `meta` (the table's identity) and a checksum over all.
-Loading validates every range and names what is wrong.
-"""
+"""The integer tables that the hardware holds; `nnlut_train.files` reads and writes them."""
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,12 +12,12 @@ from .errors import UsageError
 from .folding import Fold
 from .formats import Format, round_shift
 
-__all__ = ["DirectTable", "PwlTable", "Table", "dump", "from_json", "load", "save"]
+__all__ = ["SCHEMA", "DirectTable", "PwlTable", "Table", "digest"]
 
 SCHEMA = 2
 
 
-def _digest(data: Any) -> str:
+def digest(data: Any) -> str:
     """Return the SHA-256 of canonical JSON."""
     canonical = json.dumps(data, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
@@ -126,14 +118,14 @@ class Table:
     @property
     def sha256(self) -> str:
         """SHA-256 over the canonical JSON of kind, formats, fold and integers."""
-        return _digest(self._content())
+        return digest(self._content())
 
     def to_json(self) -> dict[str, Any]:
         """Return the table as JSON-ready data."""
         data = {
             "schema": SCHEMA, **self._content(), "sha256": self.sha256, "meta": dict(self.meta),
         }  # fmt: skip
-        return data | {"checksum": _digest(data)}
+        return data | {"checksum": digest(data)}
 
 
 @dataclass(frozen=True)
@@ -367,82 +359,3 @@ class PwlTable(Table):
             form, output, self.slope, self.intercept, tuple(breakpoints), slopes, intercepts,
             self.meta, fold=fold,
         )  # fmt: skip
-
-
-_KINDS: dict[str, type[DirectTable] | type[PwlTable]] = {
-    cls.kind: cls for cls in (DirectTable, PwlTable)
-}
-
-
-def from_json(data: Any) -> DirectTable | PwlTable:
-    """Build a table from what `Table.to_json` returned.
-
-    Raises
-    ------
-    UsageError
-        If a field is missing, out of range, or the hash does not match the integers.
-    """
-    if not isinstance(data, dict) or data.get("kind") not in list(_KINDS):
-        raise UsageError(f"table: kind must be one of {', '.join(_KINDS)}")
-    if data.get("schema") != SCHEMA:
-        raise UsageError(f"table: schema must be {SCHEMA}, not {data.get('schema')!r}")
-    cls = _KINDS[data["kind"]]
-    formats = cls._format_names("fold" in data)
-    fields = (*formats, *cls._integer_fields)
-    for name in (*fields, "sha256", "meta", "checksum"):
-        if name not in data:
-            raise UsageError(f"table: {name} is missing")
-    folds = {"fold"} & data.keys()
-    if unknown := data.keys() - {"schema", "kind", "sha256", "meta", "checksum", *fields, *folds}:
-        raise UsageError(f"table: unknown field {min(unknown)!r}")
-    if not isinstance(data["meta"], dict):
-        raise UsageError("table: meta must be an object")
-    values = {name: Format.parse(data[name]) for name in formats}
-    values |= {name: data[name] for name in cls._integer_fields}
-    values |= {name: Fold.from_json(data[name]) for name in folds}
-    table = cls(**values, meta=data["meta"])
-    if table.sha256 != data["sha256"]:
-        raise UsageError("table: sha256 does not match the integers: the file was changed")
-    if _digest({k: v for k, v in data.items() if k != "checksum"}) != data["checksum"]:
-        raise UsageError("table: checksum does not match the contents: the file was changed")
-    return table
-
-
-def load(path: Path | str) -> DirectTable | PwlTable:
-    """Read a table file.
-
-    Raises
-    ------
-    UsageError
-        If the file cannot be read or is not a valid table; the message names the file.
-    """
-    try:
-        return from_json(json.loads(Path(path).read_text(encoding="utf-8")))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, UsageError):
-            raise UsageError(f"{path}: {error}") from error
-        raise UsageError(f"{path}: must be JSON: {error}") from error
-
-
-def dump(data: Mapping[str, Any]) -> bytes:
-    """Return the text of a table file: what `Table.to_json` gives, a field a line."""
-    lines = (
-        f" {json.dumps(name)}: {json.dumps(data[name], sort_keys=True)}" for name in sorted(data)
-    )
-    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
-
-
-def save(table: Table, path: Path | str) -> None:
-    """Write a table file in one piece: a reader never sees half of it."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(dump(table.to_json()))
-        os.replace(partial, path)
-    except BaseException:
-        os.unlink(partial)
-        raise

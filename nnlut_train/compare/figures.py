@@ -9,9 +9,10 @@ import numpy as np
 
 from .. import metrics
 from ..errors import UsageError
+from ..files import from_json
 from ..plot import BLUE, GREY, ORANGE
 from ..protocol import CASES
-from ..tables import PwlTable, from_json
+from ..tables import PwlTable
 from .jobs import RANDOM, write_bytes
 from .report import OWN, PUBLISHED, label, select, value
 

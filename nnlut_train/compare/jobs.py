@@ -30,9 +30,10 @@ from tqdm import tqdm
 
 from .. import protocol
 from ..errors import StepError, UsageError
+from ..files import from_json
 from ..fit import METHODS, Problem, fit, nn
-from ..fit.problem import quantize
-from ..tables import PwlTable, from_json
+from ..fit.making import quantize
+from ..tables import PwlTable
 
 __all__ = ["RANDOM", "Fit", "Result", "plan", "run_jobs", "write_bytes"]
 

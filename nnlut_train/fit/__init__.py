@@ -19,8 +19,10 @@ import numpy as np
 
 from .. import metrics
 from ..errors import UsageError
-from ..tables import PwlTable, load, save
-from .problem import OBJECTIVES, Points, Problem, coefficient_formats
+from ..files import load, save
+from ..tables import PwlTable
+from .making import coefficient_formats
+from .problem import OBJECTIVES, Points, Problem
 
 __all__ = ["METHODS", "OBJECTIVES", "Points", "Problem", "coefficient_formats", "fit"]
 

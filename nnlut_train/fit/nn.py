@@ -28,7 +28,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import UsageError
-from .problem import quantize
+from .making import quantize
 
 if TYPE_CHECKING:
     from . import Problem
@@ -203,7 +203,7 @@ def solve(
     Returns
     -------
     breakpoints, slopes, intercepts : int64 array
-        See `nnlut_train.fit.problem.quantize`.
+        See `nnlut_train.fit.making.quantize`.
     notes : dict
         Torch's version, training range and steps, final L1 ``loss``, the network's error over all
         codes before rounding (``float_mse``, ``float_max``; real numbers), and how many of the

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,14 +9,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError
-from ..folding import Fold, answering
+from ..folding import Fold
 from ..formats import Format
 from ..tables import PwlTable
 
-__all__ = [
-    "OBJECTIVES", "Points", "Problem", "coefficient_formats", "format_for", "make_problem",
-    "quantize",
-]  # fmt: skip
+__all__ = ["OBJECTIVES", "Points", "Problem"]
 
 #: ``mse``: least (weighted) sum of squared errors. ``max``: least maximum error. ``mixed``: least
 #: sum of the mean squared error and `Problem.mix` times the square of the maximum error.
@@ -326,108 +322,3 @@ class Problem:
         for array in (self.target, self.weights):
             digest.update(b"none" if array is None else array.astype("<f8").tobytes())
         return digest.hexdigest()
-
-
-def quantize(
-    problem: Problem, breakpoints: np.ndarray, slopes: np.ndarray, intercepts: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Round a real table to the integers of `problem`'s formats.
-
-    Takes K ascending real breakpoints, and K + 1 real slopes and intercepts; returns int64 arrays
-    of at most these lengths. A breakpoint becomes the first code not below it. Segments without a
-    code vanish, so the breakpoints ascend strictly and lie above the smallest code.
-    """
-    form = problem.argument
-    inside = np.clip(breakpoints, form.min * form.scale, (form.max + 1) * form.scale)
-    first = np.ceil(inside / form.scale).astype(np.int64)
-    starts = np.concatenate(([form.min], first))
-    keep = starts < np.append(first, form.max + 1)
-    slopes, intercepts = np.asarray(slopes)[keep], np.asarray(intercepts)[keep]
-    return starts[keep][1:], problem.slope.quantize(slopes), problem.intercept.quantize(intercepts)
-
-
-def make_problem(
-    name: str, target: np.ndarray, inputs: Format, output: Format, entries: int,
-    reference: Callable[[np.ndarray], np.ndarray] | None = None, *, fold: Fold | None = None,
-    weights: np.ndarray | None = None, slope: Format | None = None,
-    intercept: Format | None = None, **others: Any,
-) -> Problem:  # fmt: skip
-    """Return a problem with the formats of its coefficients chosen where they are not given.
-
-    Parameters
-    ----------
-    name : str
-        The function's.
-    target : float64 array, shape (2**inputs.bits,)
-        Its values at every input code, ascending, not limited to the output's range.
-    inputs, output, entries, reference, fold, weights
-        See `Problem`. There are no more segments than the argument has codes.
-    slope, intercept : Format, optional
-        Formats of the coefficients; see `coefficient_formats`.
-    **others
-        Other fields of `Problem`.
-    """
-    if fold is None:
-        argument = inputs
-        at = np.arange(target.size) if weights is None else np.flatnonzero(weights)
-        codes, used = inputs.codes()[at], output.clip(target)[at]
-    else:
-        argument = fold.magnitude
-        # Every magnitude is also the code of a positive argument: x in [0, max].
-        values = fold.refold(inputs.codes(), np.clip(target, -1e300, 1e300), 1.0, inputs.scale)
-        codes = argument.codes()
-        used = values[np.minimum(codes, inputs.max) - inputs.min]
-        answer = answering(target, inputs, output)
-        if not answer.all():
-            weights = answer * (1.0 if weights is None else weights)
-    entries = min(entries, 1 << argument.bits)
-    chosen = coefficient_formats(used, argument, output, entries, codes)
-    if slope is None:
-        slope = chosen[0]
-        lack = fold.lacks(slope.frac + inputs.frac) if fold else 0
-        slope = Format(slope.signed, slope.bits + lack, slope.frac + lack)
-    return Problem(
-        name, target, inputs, output, slope, intercept or chosen[1], entries, reference=reference,
-        fold=fold, weights=weights, **others,
-    )  # fmt: skip
-
-
-def coefficient_formats(
-    target: np.ndarray, inputs: Format, output: Format, entries: int,
-    codes: np.ndarray | None = None,
-) -> tuple[Format, Format]:  # fmt: skip
-    """Return formats for slope and intercept: their rounding costs at most 1/16 ulp each.
-
-    A slope's rounding error grows along its segment, which is as long as all codes over
-    `entries`; the ranges are those of the lines through neighbouring codes.
-
-    Parameters
-    ----------
-    target : float64 array, shape (n,)
-        What the lines approximate: finite values.
-    inputs, output : Format
-        Formats of the lines' argument and of the result.
-    entries : int
-        Number of segments.
-    codes : int64 array, shape (n,), optional
-        Codes of `inputs` that `target` is at, ascending; all by default.
-    """
-    x = inputs.real(inputs.codes() if codes is None else codes)
-    slopes = np.diff(target) / np.diff(x) if len(target) > 1 else np.zeros(1)
-    intercepts = target[: len(slopes)] - slopes * x[: len(slopes)]
-    segment_bits = max(0, inputs.bits - math.floor(math.log2(entries)))
-    slope_frac = max(output.frac + 2 + segment_bits - inputs.frac, output.frac + 3 - inputs.frac)
-    return (
-        format_for(slopes, slope_frac),
-        format_for(np.append(intercepts, target), output.frac + 3),
-    )
-
-
-def format_for(values: Iterable[float], frac: int) -> Format:
-    """Return the narrowest format with `frac` fraction bits that holds `values`."""
-    values = np.asarray(values)
-    codes = np.floor(values * 2.0**frac + 0.5)
-    low, high = int(codes.min()), int(codes.max())
-    signed = low < 0
-    bits = max(high.bit_length(), (-low - 1).bit_length() if signed else 0) + signed
-    return Format(signed, max(bits, 1), frac)

@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from nnlut_train.errors import UsageError
+from nnlut_train.files import from_json
 from nnlut_train.formats import Format
-from nnlut_train.tables import DirectTable, PwlTable, Table, from_json
+from nnlut_train.tables import DirectTable, PwlTable, Table
 
 __all__ = ["Spec", "TableSpec", "UnarySpec"]
 

@@ -15,7 +15,7 @@ from hw import build as hw_build
 from hw.design import design
 from hw.manifest import load_build
 from hw.request import Request
-from nnlut_train import tables
+from nnlut_train import files, tables
 from nnlut_train.errors import UsageError
 from nnlut_train.formats import Format
 from sim.golden import DirectSpec, PwlSpec
@@ -117,7 +117,7 @@ def test_specification_and_tables_can_be_read_back(gelu):
     folder = gelu[0]
     wanted = design(Request("gelu", 8), "direct")
     assert load_build(folder).spec() == wanted
-    assert tables.load(folder / "tables" / "table.json") == wanted.table
+    assert files.load(folder / "tables" / "table.json") == wanted.table
 
 
 def test_a_changed_table_is_told_when_it_is_read_back(gelu, tmp_path):
@@ -125,7 +125,7 @@ def test_a_changed_table_is_told_when_it_is_read_back(gelu, tmp_path):
     shutil.copytree(gelu[0], folder)
     spec = design(Request("gelu_tanh", 8), "direct")
     assert spec != design(Request("gelu", 8), "direct")
-    tables.save(spec.table, folder / "tables" / "table.json")
+    files.save(spec.table, folder / "tables" / "table.json")
     with pytest.raises(UsageError, match=r"table\.json: must be the table that was built"):
         load_build(folder).spec()
 
@@ -230,7 +230,7 @@ def test_table_of_the_users(tmp_path, kind, capsys):
         "direct": tables.DirectTable(form, form, (0,) * 8 + tuple(range(8))),
         "pwl": tables.PwlTable(form, form, form, form, (0,), (0, 2), (0, 0)),
     }[kind]
-    tables.save(table, tmp_path / "mine.json")
+    files.save(table, tmp_path / "mine.json")
     small("--op", "gelu", "--bits", 4, "--table", "mine.json", "--out", "out")
     built = load_build(tmp_path / "out")
     assert built.spec().table == table

@@ -9,7 +9,7 @@ import pytest
 from building import around, build, content, one_error
 
 from hw import build as hw_build
-from nnlut_train import tables
+from nnlut_train import files, tables
 from nnlut_train.errors import StepError
 from nnlut_train.formats import Format
 
@@ -189,7 +189,7 @@ def bad_inputs():
 def test_bad_input(tmp_path, capsys, words, message):
     (tmp_path / "wrong.lib").write_text("this is no library\n")
     form = Format(True, 4, 1)
-    tables.save(tables.DirectTable(form, form, tuple(range(-8, 8))), tmp_path / "good.json")
+    files.save(tables.DirectTable(form, form, tuple(range(-8, 8))), tmp_path / "good.json")
     text = (tmp_path / "good.json").read_text()
     (tmp_path / "changed.json").write_text(text.replace("-8,", "-7,"))
     before = around(tmp_path / "any")

@@ -10,9 +10,10 @@ from hw import options
 from hw.design import design
 from hw.request import OPS, Request
 from nnlut_train.errors import UsageError
+from nnlut_train.files import load, save
 from nnlut_train.formats import Format
 from nnlut_train.functions import FUNCTIONS, lookup
-from nnlut_train.tables import DirectTable, PwlTable, load, save
+from nnlut_train.tables import DirectTable, PwlTable
 from sim.golden import DirectSpec, ExpSpec, LogSpec, PwlSpec, ReciprocalSpec, SoftmaxSpec
 
 S4 = Format(True, 4, 0)

@@ -10,7 +10,7 @@ from building import build, one_error, small
 from hw.design import design
 from hw.manifest import load_build
 from hw.request import Request
-from nnlut_train import tables
+from nnlut_train import files, tables
 from nnlut_train.folding import Fold
 from nnlut_train.formats import Format
 from sim import run as sim_run
@@ -73,7 +73,7 @@ def test_a_given_folded_table(tmp_path, capsys):
     table = tables.PwlTable(
         form, form, form, form, (3,), (-2, 0), (2, 0), fold=Fold("relu", magnitude)
     )
-    tables.save(table, tmp_path / "mine.json")
+    files.save(table, tmp_path / "mine.json")
     words = ["--op", "gelu", "--bits", 4, "--table", "mine.json", "--out", "out"]
     assert build(*words, "--fold", "none") == 2
     assert one_error(capsys) == (

@@ -8,11 +8,12 @@ from hw import options
 from hw.design import FOLDED_DIRECT_BITS_MIN, design
 from hw.request import Request
 from nnlut_train.errors import UsageError
+from nnlut_train.files import save
 from nnlut_train.fit import Problem, coefficient_formats
 from nnlut_train.folding import FOLDS, Fold, core
 from nnlut_train.formats import Format
 from nnlut_train.functions import FUNCTIONS
-from nnlut_train.tables import DirectTable, PwlTable, save
+from nnlut_train.tables import DirectTable, PwlTable
 from sim.accuracy import unary_accuracy
 from sim.golden import DirectSpec, PwlSpec
 

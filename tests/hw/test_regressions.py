@@ -12,7 +12,7 @@ from amaranth.sim import Simulator
 from hw import build as hw_build
 from hw import fixed
 from hw.manifest import load_build
-from nnlut_train import tables
+from nnlut_train import files, tables
 from nnlut_train.errors import UsageError
 from nnlut_train.fit import Problem
 from nnlut_train.formats import Format
@@ -54,13 +54,13 @@ def test_saturate_grows(source, text):
 def test_table_with_wide_signed_output_builds(tmp_path):
     formats = [Format.parse(text) for text in ("u4.0", "s12.0", "u4.0", "u7.-1")]
     t = tables.PwlTable(*formats, (), (15,), (127,))
-    tables.save(t, "grow.json")
+    files.save(t, "grow.json")
     assert sim_run.main(["--op", "gelu", "--bits", "4", "--table", "grow.json"]) == 0
 
 
 def test_direct_table_with_fold_none():
     form = Format(True, 4, 1)
-    tables.save(tables.DirectTable(form, form, tuple(range(-8, 8))), "d.json")
+    files.save(tables.DirectTable(form, form, tuple(range(-8, 8))), "d.json")
     words = ["--table", "d.json", "--fold", "none"]
     assert hw_build.main(["--op", "exp", "--bits", "4", *words, *GATES]) == 0
 
@@ -93,7 +93,7 @@ PWL = tables.PwlTable(*[Format(True, 4, 0)] * 4, (), (1,), (0,)).to_json()
 )
 def test_damaged_table_fields(change):
     with pytest.raises(UsageError):
-        tables.from_json(PWL | change)
+        files.from_json(PWL | change)
 
 
 def test_huge_integer_in_table_file(tmp_path):
@@ -102,7 +102,7 @@ def test_huge_integer_in_table_file(tmp_path):
     assert huge != text
     (tmp_path / "t.json").write_text(huge)
     with pytest.raises(UsageError):
-        tables.load("t.json")
+        files.load("t.json")
 
 
 @pytest.mark.parametrize("frac", [-1100, 1100])

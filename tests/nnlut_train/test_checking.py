@@ -7,8 +7,9 @@ import pytest
 from fits import digest, fit, listed, one_error, run, tamper
 
 from nnlut_train import fitting, plot
+from nnlut_train.files import save
 from nnlut_train.formats import Format
-from nnlut_train.tables import DirectTable, save
+from nnlut_train.tables import DirectTable
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 

@@ -13,8 +13,8 @@ import pytest
 from nnlut_train import compare, fit, protocol
 from nnlut_train.compare import jobs, measurement, report
 from nnlut_train.errors import UsageError
+from nnlut_train.files import from_json
 from nnlut_train.fit import nn
-from nnlut_train.tables import from_json
 
 ANCHORS = Path(__file__).parents[2].parent / "shared" / "anchors" / "gqa_lut"
 FAST = ["--functions", "gelu", "rsqrt", "--entries", "2", "--bits", "8", "--methods", "optimal"]

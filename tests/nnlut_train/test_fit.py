@@ -9,10 +9,11 @@ import pytest
 
 from nnlut_train import fit as package
 from nnlut_train.errors import UsageError
+from nnlut_train.files import load, save
 from nnlut_train.fit import Problem, cache_folder, fit, optimal
 from nnlut_train.folding import Fold
 from nnlut_train.formats import Format
-from nnlut_train.tables import DirectTable, load, save
+from nnlut_train.tables import DirectTable
 
 INPUT, OUTPUT = Format(True, 5, 2), Format(True, 6, 4)
 SLOPE, INTERCEPT = Format(True, 8, 6), Format(True, 9, 7)

@@ -7,7 +7,7 @@ import pytest
 
 from nnlut_train.errors import UsageError
 from nnlut_train.fit import Problem, fit, nn
-from nnlut_train.fit.problem import quantize
+from nnlut_train.fit.making import quantize
 from nnlut_train.formats import Format
 from nnlut_train.functions import FUNCTIONS
 

@@ -9,10 +9,10 @@ from building import build
 from fits import fit, listed, run
 
 from nnlut_train import fitting, plot
+from nnlut_train.files import load
 from nnlut_train.fit import nn
 from nnlut_train.formats import Format
 from nnlut_train.functions import FUNCTIONS
-from nnlut_train.tables import load
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 

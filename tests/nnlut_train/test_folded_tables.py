@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nnlut_train.errors import UsageError
+from nnlut_train.files import dump, from_json, load, save
 from nnlut_train.folding import FOLDS, Fold
 from nnlut_train.formats import Format
-from nnlut_train.tables import DirectTable, PwlTable, dump, from_json, load, save
+from nnlut_train.tables import DirectTable, PwlTable
 
 quick = settings(derandomize=True, deadline=None, max_examples=150)
 

@@ -9,7 +9,7 @@ import pytest
 from nnlut_train import fit
 from nnlut_train.errors import UsageError
 from nnlut_train.fit import optimal
-from nnlut_train.fit.problem import make_problem
+from nnlut_train.fit.making import make_problem
 from nnlut_train.folding import fold_for
 from nnlut_train.formats import Format
 from nnlut_train.functions import FUNCTIONS, lookup

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nnlut_train.errors import UsageError
+from nnlut_train.files import dump, from_json, load, save
 from nnlut_train.formats import Format
-from nnlut_train.tables import DirectTable, PwlTable, dump, from_json, load, save
+from nnlut_train.tables import DirectTable, PwlTable
 
 S4, U4, S6 = Format(True, 4, 2), Format(False, 4, 2), Format(True, 6, 4)
 DIRECT = DirectTable(
@@ -337,7 +338,7 @@ def test_a_failing_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch
     def broken(*_):
         raise OSError("disk full")
 
-    for target in ("nnlut_train.tables.dump", "nnlut_train.tables.os.replace"):
+    for target in ("nnlut_train.files.dump", "nnlut_train.files.os.replace"):
         with monkeypatch.context() as patch:
             patch.setattr(target, broken)
             with pytest.raises(OSError, match="disk full"):
@@ -359,7 +360,7 @@ def test_a_reader_never_sees_half_a_file(tmp_path, monkeypatch):
         assert load(source) == PWL
         replace(source, target)
 
-    monkeypatch.setattr("nnlut_train.tables.os.replace", watch)
+    monkeypatch.setattr("nnlut_train.files.os.replace", watch)
     save(PWL, path)
     assert load(path) == PWL
 
