@@ -125,6 +125,13 @@ class Request:
                 raise UsageError(
                     f"--table must be of {self.op}, not of {self.table.meta['function']}"
                 )
+            asked = self.table.meta.get("request")
+            scales = asked.get("scales") if isinstance(asked, dict) else None
+            if isinstance(scales, list) and len(scales) > 1 and self.table.input.bits > self.bits:
+                raise UsageError(
+                    "--table must be of one input scale (one of FILE.frac*.json), not the shared "
+                    f"one of {len(scales)} scales"
+                )
             if self.table.input.bits != self.bits:
                 raise UsageError(
                     f"--bits must be the table's {self.table.input.bits}, not {self.bits}"

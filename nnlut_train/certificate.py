@@ -1,4 +1,6 @@
-"""Check what `optimal` claims about a table, by other and simpler means: no code is shared.
+"""Check what `optimal` claims about a table, by other and simpler means.
+
+No code of the searches is shared; what is asked for is the same (`Problem.points` and `cost`).
 
 The claim is a lower bound: no table of the problem has a smaller objective. `check` proves it anew:
 

@@ -1,7 +1,9 @@
 """Learn one table: ``python -m nnlut_train fit``.
 
 Fits piecewise-linear integer tables to a function, prints their errors, and writes the table and a
-picture of it. What is written goes into hardware with ``python -m hw.build --table``.
+picture of it. ``python -m hw.build --table`` makes hardware of it, unless it is of a function of a
+reduced argument (``--fold auto``: 2^f for exp): `hw.build` reduces ranges and fits such tables
+itself.
 """
 
 import argparse
@@ -27,6 +29,9 @@ from .options import add_problem, options_of, problem_of, within
 from .tables import PwlTable
 
 __all__ = ["configure", "run"]
+
+#: What each objective makes small.
+ERRORS = {"mse": "squared error", "max": "largest error", "mixed": "sum of the two errors"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -94,7 +99,12 @@ def _report(
                                 f"{arguments.function}"))  # fmt: skip
     elif arguments.fold == "auto":
         rows.append(("not folded", f"{function.name} has no known symmetry on this domain"))
-    rows.append(("entries", f"{table.entries} of {problem.entries}, {table.storage_bits} bits"))
+    bits = f"{table.storage_bits:,} bits"
+    if problem.max_ulp is not None and arguments.entries is None:
+        least = "the fewest that meet --max-error"
+        rows.append(("entries", f"{problem.entries}, {least}; {bits}"))
+    else:
+        rows.append(("entries", f"{table.entries} of {problem.entries}, {bits}"))
     if scaled:
         for one in scaled:
             own = one.meta["errors"]
@@ -109,19 +119,22 @@ def _report(
         low, high = meta["domain"]
         rows += [
             ("lines", f"MSE {errors['line_mse']:.4e}{weighted}, max {errors['line_max']:.4e}, "
-                      f"{_codes(problem.used.sum())} from {low:g} to {high:g}"),
+                      f"{_codes(problem.used.sum(), problem.used.size)} from {low:g} to {high:g}"),
             ("output", f"max {errors['max_ulp']:.3f} ulp, RMS {errors['rms_ulp']:.3f} ulp"),
         ]  # fmt: skip
     if (certificate := meta.get("certificate")) is not None:
         gap = certificate["gap"]
-        rows.append(("optimality", "proved: no such table is better" if not gap else
+        rows.append(("optimality", f"proved: no table of these formats and entries has a smaller "
+                     f"{ERRORS[problem.objective]}" if not gap else
                      f"at most {100 * gap:.2g} % above the optimum: the least is "
                      f"{certificate['lower_bound']:.4e}"))  # fmt: skip
     return [f"  {name:<11} {text}" for name, text in rows]
 
 
-def _codes(count: int) -> str:
-    return f"{count:,} code{'s' if count != 1 else ''}"
+def _codes(count: int, every: int | None = None) -> str:
+    """Return how many codes count, of `every` if these are more."""
+    of = f" of {every:,}" if every not in (None, count) else ""
+    return f"{count:,}{of} code{'s' if count != 1 or of else ''}"
 
 
 def _check_places(files: Sequence[Path], force: bool) -> None:
@@ -196,7 +209,9 @@ def run(arguments: argparse.Namespace) -> None:
         figure = plot.draw(table, function, tuple(table.meta["domain"]))
         files |= {path: plot.render(figure, path.suffix) for path in pictures}
     _write(files, arguments.force)
-    print(f"{function.name}, {function.formula}: {arguments.method}, {problem.objective}")
+    named = dict.fromkeys((function.name, function.formula))  # once, where they are the same
+    objective = arguments.objective or problem.objective
+    print(f"{', '.join(named)}: {arguments.method}, {objective}")
     print("\n".join(_report(arguments, problem, function, table, scaled)))
     for path in files:
         print(f"  {'written' if path is out else '':<11} {path}")

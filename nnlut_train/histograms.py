@@ -19,7 +19,7 @@ import numpy as np
 from .errors import UsageError
 from .functions import FUNCTIONS
 
-__all__ = ["STAND_INS", "Histogram", "StandIn", "load_histogram"]
+__all__ = ["STAND_INS", "Histogram", "StandIn"]
 
 #: Logits in a row of the stand-in for exp: the maximum of so many is subtracted.
 ROW = 64
@@ -114,11 +114,6 @@ class Histogram:
             raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
         except (ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
             raise UsageError(f"{path}: must be .npz without objects: {error}") from error
-
-
-def load_histogram(path: Path | str) -> Histogram:
-    """Read a histogram file; see `Histogram.load`."""
-    return Histogram.load(path)
 
 
 def _normal(x: np.ndarray) -> np.ndarray:

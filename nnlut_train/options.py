@@ -29,7 +29,7 @@ NAMES = ("function", "domain", "bits", "entries", "input_frac", "output_frac", "
          "max_error")  # fmt: skip
 
 
-def pair(text: str) -> tuple[float, float]:
+def _pair(text: str) -> tuple[float, float]:
     """Read ``LO,HI``."""
     try:
         low, high = map(float, text.split(","))
@@ -80,7 +80,7 @@ def add_problem(parser: argparse.ArgumentParser) -> None:
     add = group.add_argument
     add("--function", required=True, metavar="F",
         help=f"{', '.join(FUNCTIONS)}, or your own as package.module:callable")  # fmt: skip
-    add("--domain", type=pair, metavar="LO,HI",
+    add("--domain", type=_pair, metavar="LO,HI",
         help="only codes in it count, both ends included (write --domain=-4,4); your own function "
         "must have one. Default: the function's own")  # fmt: skip
     add("--bits", type=int, default=8, metavar="B",
@@ -96,7 +96,7 @@ def add_problem(parser: argparse.ArgumentParser) -> None:
         "saturates")  # fmt: skip
     add("--slope", type=_format, metavar="FORMAT",
         help="format of the slopes, such as s8.6: signed, 8 bits, 6 of them fraction bits. "
-        "Default: rounding them costs at most 1/16 ulp; with --entries and --max-error the fewest "
+        "Default: rounding them costs at most 1/16 ulp; with --entries and --max-error few "
         "bits that meet it")  # fmt: skip
     add("--intercept", type=_format, metavar="FORMAT", help="format of the intercepts, likewise")
     add("--scales", type=_scales, metavar="A..B",
@@ -114,8 +114,9 @@ def add_problem(parser: argparse.ArgumentParser) -> None:
         help="histogram of activations: arrays edges and counts, as np.histogram returns "
         "them")  # fmt: skip
     add("--mix", type=float, metavar="M", help="for mixed. Default: 1")
-    add("--limits", type=pair, metavar="LO,HI",
-        help="no line may leave this interval (write --limits=0,1): no overshoot")  # fmt: skip
+    add("--limits", type=_pair, metavar="LO,HI",
+        help="no line may leave this interval at a code that counts (write --limits=0,1): no "
+        "overshoot")  # fmt: skip
     add("--exact-zero", action="store_true", help="the line at 0 must have the exact value")
     add("--monotone", action="store_true",
         help="the lines must rise, or fall, as the function does")  # fmt: skip

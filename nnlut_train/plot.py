@@ -29,6 +29,10 @@ BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
 FEW = 32
 
 
+#: Of more breakpoints than these, only the lines in the error's panel are drawn.
+DOTS = 40
+
+
 def draw(
     table: DirectTable | PwlTable, function: Function, domain: tuple[float, float] | None = None
 ) -> "Figure":
@@ -80,12 +84,13 @@ def draw(
             p = np.union1d(-p, p)
         p = p[(p > codes[0]) & (p <= codes[-1])]
         at = table.output.real(table.lookup(p))
-        if p.size:
+        if 0 < p.size <= DOTS:
             x_p = table.input.real(p)
             above.plot(x_p, at, "o", color=ORANGE, markersize=5, label="breakpoints")
         for edge in table.input.real(p):
             below.axvline(edge, color=ORANGE, linewidth=0.5, alpha=0.6)
         plural = "s" if table.entries > 1 else ""
+        title += f"folded ({table.fold.kind}), " if table.fold is not None else ""
         title += f"{table.entries} segment{plural}, {table.meta.get('method', 'given')}"
     else:
         title += f"{len(table.values)} values"

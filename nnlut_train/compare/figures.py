@@ -62,7 +62,7 @@ def _average(results: Mapping[str, Any]) -> "Figure":
     panels = np.atleast_1d(figure.subplots(1, len(results["entries"]), sharey=True))
     for axes, entries in zip(panels, results["entries"], strict=True):
         found = select(results, entries)
-        names = [*results["methods"], PUBLISHED]
+        names = [*results["methods"], *([PUBLISHED] if results["anchors"] else [])]
         anchors = {r["function"]: r["metrics"]["average_mse"] for r in results["anchors"]
                    if r["entries"] == entries}  # fmt: skip
         for place, name in enumerate(names):
@@ -82,12 +82,11 @@ def _average(results: Mapping[str, Any]) -> "Figure":
             axes.plot([], [], **_style(name), label=text)
         axes.set_yscale("log")
         axes.set_xticks(range(len(functions)), functions)
+        axes.set_xlim(-0.5, len(functions) - 0.5)
         axes.set_title(f"{entries} entries")
         _bare(axes)
     panels[0].set_ylabel("mean squared error at the INT8 codes,\naverage over the scales")
     handles, labels = panels[0].get_legend_handles_labels()
-    if not results["anchors"]:
-        handles, labels = handles[:-1], labels[:-1]
     figure.legend(handles, labels, loc="outside right center", frameon=False)
     return figure
 

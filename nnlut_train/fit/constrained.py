@@ -17,9 +17,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ..errors import UsageError
 from ..formats import Format
-from .minimax import INFEASIBLE, SLACK, Tube
+from .minimax import SLACK, InfeasibleError, Tube
 from .monotone import best_monotone
 from .programme import Programme, Samples, divide
 
@@ -183,12 +182,12 @@ class Constrained(Programme):
         """
         if self.n > 64 and not np.isfinite(limit):
             # Coarser breakpoints need not meet the constraints.
-            with contextlib.suppress(UsageError):
+            with contextlib.suppress(InfeasibleError):
                 limit = self.coarser().run(entries, False)[3] * (1 + 1e-9) + self.slack
         self.measure(limit, progress)
         least = self.forward(entries)[0][:, -1].min()
         if least > limit or not np.isfinite(least):
-            raise UsageError(INFEASIBLE.format(entries))
+            raise InfeasibleError(entries)
         if self.direction:
             return best_monotone(self, entries, progress, limit)
         lines = [(i, *self.line(i, e)) for i, e in self.path(entries)]

@@ -16,17 +16,21 @@ from ..errors import UsageError
 from ..formats import Format
 from .programme import CHUNK, Samples
 
-__all__ = ["INFEASIBLE", "Minimax", "Tube"]
+__all__ = ["SLACK", "InfeasibleError", "Minimax", "Tube"]
 
 #: What float64 rounding may add to a limit, in steps of the intercept.
 SLACK = 1e-9
-#: What to say where nothing stays inside the tube.
-INFEASIBLE = (
-    "no table of at most {} entries with these formats meets the constraints: more entries, more "
-    "coefficient bits or weaker constraints are needed"
-)
-
 Tube = tuple[np.ndarray, np.ndarray]  # what lines must stay between: each of shape (n,)
+
+
+class InfeasibleError(UsageError):
+    """No table of at most so many entries meets the constraints."""
+
+    def __init__(self, entries: int) -> None:
+        super().__init__(
+            f"no table of at most {entries} entries with these formats meets the constraints: more "
+            f"entries, more coefficient bits or weaker constraints are needed"
+        )
 
 
 class Minimax:
@@ -133,14 +137,14 @@ class Minimax:
 
         Raises
         ------
-        UsageError
+        InfeasibleError
             If no table stays inside the tube.
         """
         # `high` is reached, nothing below `low` can be. Both step over errors of segments, of
         # which there are finitely many, so they meet.
         (edges, high), low = self.greedy(entries, np.finfo(float).max), 0.0
         if edges[-1] < self.n:
-            raise UsageError(INFEASIBLE.format(entries))
+            raise InfeasibleError(entries)
         with tqdm(desc="errors tried", disable=None if progress else True) as bar:
             while low < high:
                 middle = 0.5 * (low + high)

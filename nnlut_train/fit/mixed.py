@@ -3,8 +3,8 @@
 import numpy as np
 from tqdm import tqdm
 
-from ..errors import UsageError
 from .constrained import Constrained
+from .minimax import InfeasibleError
 
 __all__ = ["TOLERANCE", "solve_mixed"]
 
@@ -71,7 +71,7 @@ def solve_mixed(
             try:
                 # What costs more cannot be part of a better table.
                 mse, most, table = best_within(middle, (best[0] - mix * low**2) * total)
-            except UsageError:
+            except InfeasibleError:
                 ranges.append((middle, high, floor))
                 continue
             best = min(best, (mse + mix * most**2, table, most), key=lambda found: found[0])

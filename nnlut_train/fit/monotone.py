@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import UsageError
-from .minimax import INFEASIBLE
+from .minimax import InfeasibleError
 
 if TYPE_CHECKING:
     from .constrained import Constrained
@@ -43,11 +43,10 @@ class _Lines:
 def best_monotone(
     search: "Constrained", entries: int, progress: bool, limit: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """Return the best table without a step against the direction.
+    """Return the best table without a step against the direction; see the module's text.
 
-    A cost that no table without this condition undercuts is known. All tables within a slack
-    of it are searched, and the slack grows until one of them meets the condition: nothing
-    cheaper does.
+    A table that costs more than `limit` counts as none. Raises `InfeasibleError` if there is none,
+    and `UsageError` if there are too many lines to be tried.
     """
     entries = min(entries, search.n)
     forward, backward = search.forward(entries)[0], search.backward(entries)
@@ -72,7 +71,7 @@ def best_monotone(
                 first, k, b = lines.first[at], lines.slope[at], lines.intercept[at]
                 return first, k, b, float(lines.cost[at].sum())
             if total >= limit:
-                raise UsageError(INFEASIBLE.format(entries))
+                raise InfeasibleError(entries)
             slack *= 4
             bar.update()
 

@@ -27,7 +27,7 @@ from ..errors import UsageError
 from ..formats import Format
 from ..tables import PwlTable
 from .constrained import Constrained
-from .minimax import INFEASIBLE, Minimax, Tube
+from .minimax import InfeasibleError, Minimax, Tube
 from .mixed import solve_mixed
 from .programme import Programme
 
@@ -42,6 +42,8 @@ MAX_STARTS = 1 << 12
 MAX_CONSTRAINED = 1 << 27
 #: Fraction bits that `fewest_bits` may add to a coefficient.
 MORE_BITS = 6
+#: Pairs of formats with so many fraction bits more than the best are trimmed, too.
+NEARLY = 2
 
 
 def _costed(weights: np.ndarray | None, size: int) -> np.ndarray:
@@ -154,7 +156,7 @@ class _Solver:
                 step *= 2
             try:
                 blocks, *finer, less = run(near, cost)
-            except UsageError:  # none that costs no more
+            except InfeasibleError:  # none that costs no more
                 break
             if less < cost:
                 table, cost = [near[blocks], *finer], less
@@ -210,7 +212,7 @@ class _Solver:
         else:
             try:
                 blocks, *table = search(starts).run(problem.entries, self.progress)
-            except UsageError:
+            except InfeasibleError:
                 if grid == 1 or self.direction:
                     raise
                 # On finer breakpoints there may be one.
@@ -249,8 +251,9 @@ def solve(
     notes : dict
         ``certificate``: what is proved, for `nnlut_train.certificate` to check. ``lower_bound``:
         no table of the problem has a smaller objective; ``gap``: how far the table may be from it,
-        as a fraction of its own objective: 0 for an optimum; for ``max`` also ``blocks``: ranges of
-        argument codes, one more than breakpoints, in each of which no line does better.
+        as a fraction of its own objective: 0 for an optimum, up to rounding (1e-8); for ``max``
+        also ``blocks``: ranges of argument codes, one more than breakpoints, in each of which no
+        line does better.
 
     Raises
     ------
@@ -289,23 +292,30 @@ def fewest_entries(problem: "Problem", progress: bool = False) -> int:
     """
     if problem.monotone:
         raise UsageError("the fewest entries are not known for monotone tables")
-    solver = _Solver(problem, progress)
-    task = Minimax(solver.samples, solver.starts(1), *solver.formats, solver.tube)
-    edges, _ = task.greedy(task.n, np.finfo(float).max)
-    if edges[-1] < task.n:
+    fewest = _covering(problem, 1 << problem.argument.bits, progress)
+    if fewest is None:
         raise UsageError(
             f"slope {problem.slope} and intercept {problem.intercept} cannot meet the constraints "
             f"with any number of entries: more fraction bits are needed"
         )
-    return len(edges) - 1
+    return fewest
+
+
+def _covering(problem: "Problem", most: int, progress: bool) -> int | None:
+    """Return how many of the longest segments meet the constraints; None if more than `most`."""
+    solver = _Solver(problem, progress)
+    task = Minimax(solver.samples, solver.starts(1), *solver.formats, solver.tube)
+    edges, _ = task.greedy(most, np.finfo(float).max)
+    return len(edges) - 1 if edges[-1] == task.n else None
 
 
 def fewest_bits(problem: "Problem", progress: bool = False) -> tuple[Format, Format]:
-    """Return slope and intercept formats of the fewest bits in all that meet the constraints.
+    """Return slope and intercept formats of few bits in all that meet the constraints.
 
-    The integer bits are those of ``problem.slope`` and ``problem.intercept``; fraction bits are
-    taken away and added, up to `MORE_BITS`. Finer coefficients hold all coarser ones, so the
-    smallest intercept for each slope is found by bisection.
+    For each number of fraction bits of the slope, the fewest of the intercept are found by
+    bisection: finer coefficients hold all coarser ones. Then signs and integer bits are taken away
+    as long as the constraints are met, from the pairs that have hardly more fraction bits than the
+    best one. So no format can be made narrower alone; that no other pair is narrower is not proved.
 
     Raises
     ------
@@ -313,32 +323,58 @@ def fewest_bits(problem: "Problem", progress: bool = False) -> tuple[Format, For
         If no such formats are enough for ``problem.entries``.
     """
 
-    def trimmed(form: Format, frac: int) -> Format:
-        return Format(form.signed, form.bits + frac - form.frac, frac)
-
-    def enough(slope: int, intercept: int) -> bool:
-        formats = trimmed(problem.slope, slope), trimmed(problem.intercept, intercept)
-        candidate = replace(problem, slope=formats[0], intercept=formats[1])
+    def enough(slope: Format, intercept: Format) -> bool:
         try:
-            return fewest_entries(candidate) <= problem.entries
+            candidate = replace(problem, slope=slope, intercept=intercept)
+            candidate.table((), (0,), (0,), {})  # the hardware's shifts are not negative
+            return _covering(candidate, problem.entries, progress) is not None
         except UsageError:
             return False
 
-    best: tuple[int, int, int] | None = None
-    least_slope = problem.output.frac - problem.input.frac
-    if problem.fold is not None:
-        least_slope += problem.fold.lacks(problem.output.frac)
-    lowest = [form.frac - form.bits + 1 for form in (problem.slope, problem.intercept)]
-    slopes = range(max(least_slope, lowest[0]), problem.slope.frac + MORE_BITS + 1)
-    for slope in tqdm(slopes, desc="slope bits", disable=None if progress else True):
-        high = min(slope + problem.input.frac, problem.intercept.frac + MORE_BITS)
-        if best is not None:  # fewer bits in all, or it is no better
-            high = min(high, best[0] - slope - 1)
-        low = lowest[1]
-        if high < low or not enough(slope, high):
-            continue
-        high = low + bisect_left(range(low, high), True, key=lambda b, s=slope: enough(s, b))
-        best = slope + high, slope, high
-    if best is None:
-        raise UsageError(INFEASIBLE.format(problem.entries))
-    return trimmed(problem.slope, best[1]), trimmed(problem.intercept, best[2])
+    def with_frac(form: Format, frac: int) -> Format:
+        return Format(form.signed, form.bits + frac - form.frac, frac)
+
+    def trimmed(pair: tuple[Format, Format]) -> tuple[Format, Format]:
+        slope, intercept = pair
+        narrower = [(form, intercept) for form in _narrower(slope)]
+        narrower += [(slope, form) for form in _narrower(intercept)]
+        return next((trimmed(other) for other in narrower if enough(*other)), pair)
+
+    given = problem.slope, problem.intercept
+    lowest = [form.frac - form.bits + 1 for form in given]
+
+    def finest(frac: int) -> int:  # fraction bits of the intercept that the hardware can add
+        return min(frac + problem.input.frac, given[1].frac + MORE_BITS)
+
+    slopes = range(lowest[0], given[0].frac + MORE_BITS + 1)
+    first = bisect_left(
+        slopes, True,
+        key=lambda frac: finest(frac) >= lowest[1]
+        and enough(with_frac(given[0], frac), with_frac(given[1], finest(frac))),
+    )  # fmt: skip
+    pairs: list[tuple[Format, Format]] = []
+    for frac in tqdm(slopes[first:], desc="slope bits", disable=None if progress else True):
+        slope = with_frac(given[0], frac)
+        codes = range(lowest[1], finest(frac))
+        least = lowest[1] + bisect_left(
+            codes, True, key=lambda b, slope=slope: enough(slope, with_frac(given[1], b))
+        )
+        pairs.append((slope, with_frac(given[1], least)))
+        if _width(pairs[-1]) > min(map(_width, pairs)) + NEARLY:
+            break
+    if not pairs:
+        raise InfeasibleError(problem.entries)
+    few = min(map(_width, pairs)) + NEARLY
+    return min((trimmed(pair) for pair in pairs if _width(pair) <= few), key=_width)
+
+
+def _width(pair: tuple[Format, Format]) -> int:
+    return pair[0].bits + pair[1].bits
+
+
+def _narrower(form: Format) -> list[Format]:
+    """Return the formats of one bit less, of the same scale: without the sign, or the top bit."""
+    if form.bits == 1:
+        return []
+    signs = (False, True) if form.signed else (False,)
+    return [Format(signed, form.bits - 1, form.frac) for signed in signs]

@@ -81,7 +81,7 @@ class Problem:
         grid of the breakpoints: GQA-LUT's setting, see `PwlTable.at`. The objective is the average
         over the formats of their (weighted) mean squared errors, or the largest error of all.
     limits : tuple of float, optional
-        ``(lo, hi)``: no line may leave this interval at any code.
+        ``(lo, hi)``: no line may leave this interval at a code that counts.
     exact : tuple of int
         Input codes at which the line must meet the target exactly.
     monotone : bool
@@ -142,7 +142,9 @@ class Problem:
                     f"of its sign, not {form}"
                 )
         if self.shared and (self.fold or self.monotone or self.max_ulp is not None):
-            raise UsageError("lines that several scales share cannot be folded or constrained")
+            raise UsageError(
+                "lines that several scales share must not be folded, monotone, or limited in ulp"
+            )
         if self.max_ulp is not None and not self.max_ulp >= 0.5:
             raise UsageError(
                 f"the largest error of a rounded output must be 0.5 ulp or more, not {self.max_ulp}"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nnlut_train.errors import UsageError
-from nnlut_train.histograms import ROW, STAND_INS, Histogram, load_histogram
+from nnlut_train.histograms import ROW, STAND_INS, Histogram
 from nnlut_train.protocol import CASES
 
 EDGES = np.array([-1.0, 0.0, 0.5, 2.5])
@@ -17,7 +17,7 @@ def test_a_file_holds_what_numpy_counted(tmp_path):
     x = np.random.default_rng(0).normal(size=1000)
     counts, edges = np.histogram(x, bins=20)
     np.savez(tmp_path / "h.npz", counts=counts, edges=edges)
-    found = load_histogram(tmp_path / "h.npz")
+    found = Histogram.load(tmp_path / "h.npz")
     np.testing.assert_array_equal(found.edges, edges)
     np.testing.assert_array_equal(found.counts, counts)
     assert found.counts.dtype == np.float64

@@ -144,6 +144,13 @@ def test_a_larger_error_needs_no_more(name, fold):
     assert counts[-1] < counts[0]
 
 
+def narrowed(form):
+    """The formats of one bit less whose values the format has, too."""
+    signs = {False, form.signed}
+    lower = [Format(sign, form.bits - 1, form.frac) for sign in signs if form.bits > 1]
+    return lower + [Format(form.signed, form.bits - 1, form.frac - 1) for _ in lower[:1]]
+
+
 def trimmed(form, frac):
     return Format(form.signed, form.bits + frac - form.frac, frac)
 
@@ -159,9 +166,10 @@ def trimmed(form, frac):
         ("softplus", 4, 3, 0.75, False),
     ],
 )
-def test_fewest_bits_equal_enumeration(name, bits, entries, max_ulp, fold):
+def test_no_fewer_bits_are_enough(name, bits, entries, max_ulp, fold):
     task = replace(problem(name, bits, max_ulp, fold=fold), entries=entries)
     found = optimal.fewest_bits(task)
+    # Signs and integer bits as they are: never better than with these taken away.
     widths = []
     for k, b in itertools.product(range(-8, 12), range(-8, 12)):
         try:
@@ -172,7 +180,12 @@ def test_fewest_bits_equal_enumeration(name, bits, entries, max_ulp, fold):
                 widths.append(formats[0].bits + formats[1].bits)
         except UsageError:
             continue
-    assert found[0].bits + found[1].bits == min(widths)
+    assert found[0].bits + found[1].bits <= min(widths)
+    narrower = [(form, found[1]) for form in narrowed(found[0])]
+    narrower += [(found[0], form) for form in narrowed(found[1])]
+    for slope, intercept in narrower:
+        with pytest.raises(UsageError, match=r"no table of at most|^table: slope"):
+            fit.fit(replace(task, slope=slope, intercept=intercept), cache=False)
     table = fit.fit(replace(task, slope=found[0], intercept=found[1]), cache=False)
     codes = task.input.codes()[task.used]
     ulp = np.abs(table.output.real(table.lookup(codes)) - task.target[task.used])
