@@ -157,7 +157,7 @@ def fold_for(
     return Fold(kind, Format(False, inputs.bits, inputs.frac))
 
 
-def answering(target: np.ndarray, inputs: Format, output: Format) -> np.ndarray:
+def answering(target: np.ndarray, output: Format) -> np.ndarray:
     """Return which codes a folded table is to be fitted to; bool array, shape of `target`.
 
     Of a code and its mirror image, one may have a result that the output cannot hold, as tanh near
@@ -166,10 +166,10 @@ def answering(target: np.ndarray, inputs: Format, output: Format) -> np.ndarray:
 
     Parameters
     ----------
-    target : float64 array, shape (2**inputs.bits,)
-        The function at every code of `inputs`, ascending, not limited.
-    inputs, output : Format
-        Formats of the argument, signed, and of the result.
+    target : float64 array, shape (2**n,)
+        The function at every code of a signed argument of n bits, ascending, not limited.
+    output : Format
+        Format of the result.
     """
     beyond = np.abs(target - output.clip(target))
     mirror = np.append(0, np.arange(len(target) - 1, 0, -1))  # the first code has none

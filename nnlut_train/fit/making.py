@@ -62,7 +62,7 @@ def make_problem(
         values = fold.refold(inputs.codes(), np.clip(target, -1e300, 1e300), 1.0, inputs.scale)
         codes = argument.codes()
         used = values[np.minimum(codes, inputs.max) - inputs.min]
-        answer = answering(target, inputs, output)
+        answer = answering(target, output)
         if not answer.all():
             weights = answer * (1.0 if weights is None else weights)
     entries = min(entries, 1 << argument.bits)
