@@ -144,7 +144,7 @@ def test_folds_for_unsigned_inputs_and_unknown_symmetries_are_refused():
 
 
 def test_of_two_mirrored_codes_those_that_the_output_holds_better_answer():
-    inputs, output = Format(True, 3, 0), Format(True, 4, 0)  # -8 to 7
+    output = Format(True, 4, 0)  # -8 to 7
     #                  -4    -3    -2    -1    0    1    2    3
     target = np.array([-9.0, -7.8, -8.0, 3.0, 9.0, 8.0, 8.5, 7.5])
     assert answering(target, output).tolist() == [
