@@ -98,7 +98,10 @@ def check(problem: Problem, table: PwlTable, progress: bool = False) -> Proof:
     if goal <= 0:
         proved, how = max(goal, 0.0), "no error is below 0"
     elif problem.objective == "max":
-        proved, how = _blocks(problem, points, certificate.get("blocks"), goal), "ranges of codes"
+        proved, how = (
+            _blocks(problem, points, certificate.get("blocks"), goal),
+            "by ranges of codes that no line serves better",
+        )
     else:
         proved, how = _squares(problem, points, goal, progress)
     complete = bool(proved >= goal)
@@ -204,13 +207,15 @@ def _squares(problem: Problem, points: Points, goal: float, progress: bool) -> t
                 longer = np.maximum(reached[:-1, None], most).min(axis=0)
                 reached[1:] = np.minimum(reached[1:], longer)
             error = float(reached[-1])
-        how = "every line of every segment" + ", squared and maximum error apart" * mixed
+        how = "by trying every line of every segment" + ", squared and maximum error apart" * mixed
         return proved + problem.mix * error**2 if mixed else proved, how
     grid = 1
     while np.unique(points.start // grid).size > MAX_GROUPS:
         grid *= 2
     proved = _Squares(problem, points, grid).prove(goal, progress)
-    how = "segments" if grid == 1 else f"segments of blocks of {grid} codes, divided ones left out"
+    how = "by dynamic programming over all segments"
+    if grid > 1:
+        how += f", of blocks of {grid} codes, divided ones left out"
     return proved, how + ", without constraints or maximum error" * (mixed or problem.constrained)
 
 

@@ -229,7 +229,7 @@ def run(arguments: argparse.Namespace) -> None:
         pictures = figures.draw(results)
     except (KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{path}: must be the results of compare: {error!r}") from error
-    sections.fill(page, rendered)
+    sections.fill(page, rendered, report.SECTIONS)
     for written in (path, page, *figures.save(pictures, arguments.out)):
         print(written)
 

@@ -18,8 +18,14 @@ OWN_ONE = "optimal, own table of one scale"
 PUBLISHED = "GQA-LUT, published table"
 
 #: The sections' names, in the order of a text that is begun.
-SECTIONS = ("settings", "summary", "grid", "scales", "weighted", "maximum", "widths", "times",
-            "seeds", "nn", "unused")  # fmt: skip
+SECTIONS = {
+    "settings": "Settings", "summary": "INT8 MSE, average over the scales",
+    "grid": "MSE on the grid of 0.01", "scales": "INT8 MSE of each scale",
+    "weighted": "Weighted MSE on the grid", "maximum": "Largest error on the grid",
+    "widths": "MSE at 12 and 16 bits", "times": "CPU seconds of one fit",
+    "seeds": "INT8 MSE of every seed", "nn": "INT8 MSE of every seed of nn, and dead breakpoints",
+    "unused": "Unused entries and failures",
+}  # fmt: skip
 
 Rows = list[dict[str, Any]]
 

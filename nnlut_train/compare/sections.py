@@ -4,7 +4,7 @@ A section stands between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import UsageError
@@ -15,7 +15,7 @@ __all__ = ["check", "fill"]
 _MARK = re.compile(r"^<!-- (begin|end) (.*?) -->$", re.MULTILINE)
 
 
-def check(path: Path, names: Sequence[str]) -> str:
+def check(path: Path, titles: Mapping[str, str]) -> str:
     """Return a Markdown file's text, or the beginning of one where there is no file.
 
     Raises
@@ -26,9 +26,9 @@ def check(path: Path, names: Sequence[str]) -> str:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        return "# Comparison of the methods\n" + "".join(
-            f"\n## {name.capitalize()}\n\n<!-- begin {name} -->\n<!-- end {name} -->\n"
-            for name in names
+        return "# Methods compared\n\nWhat each figure is: docs/fitting.md.\n" + "".join(
+            f"\n## {titles[name]}\n\n<!-- begin {name} -->\n<!-- end {name} -->\n"
+            for name in titles
         )
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read: {error}") from error
@@ -36,12 +36,14 @@ def check(path: Path, names: Sequence[str]) -> str:
     for begin, end in zip(marks[::2], marks[1::2] + [("", "")] * (len(marks) % 2), strict=True):
         if begin[0] != "begin" or end != ("end", begin[1]):
             raise UsageError(f"{path}: the mark {' '.join(begin)} must be followed by its end")
-        if begin[1] not in names:
-            raise UsageError(f"{path}: a section must be one of {', '.join(names)}, not {begin[1]}")
+        if begin[1] not in titles:
+            raise UsageError(
+                f"{path}: a section must be one of {', '.join(titles)}, not {begin[1]}"
+            )
     return text
 
 
-def fill(path: Path, sections: Mapping[str, str]) -> None:
+def fill(path: Path, sections: Mapping[str, str], titles: Mapping[str, str]) -> None:
     """Write the sections between their marks; what people wrote around them stays.
 
     Raises
@@ -49,7 +51,7 @@ def fill(path: Path, sections: Mapping[str, str]) -> None:
     UsageError
         See `check`.
     """
-    text = check(path, list(sections))
+    text = check(path, titles)
     for name, content in sections.items():
         text = re.sub(
             rf"(?<=^<!-- begin {name} -->\n).*?(?=^<!-- end {name} -->$)",
