@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -36,7 +37,7 @@ def _integers(name: str, values: Any, count: int, low: int, high: int) -> tuple[
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(ABC):
     """What all tables have in common.
 
     Parameters
@@ -58,9 +59,9 @@ class Table:
     fold: Fold | None = field(default=None, kw_only=True)
 
     @classmethod
+    @abstractmethod
     def _format_names(cls, folded: bool) -> tuple[str, ...]:
         """Return the names of the format fields in a file."""
-        raise NotImplementedError
 
     def _content(self) -> dict[str, Any]:
         content: dict[str, Any] = {"kind": self.kind}
