@@ -16,7 +16,7 @@ from .folding import Fold
 from .formats import Format
 from .tables import SCHEMA, DirectTable, PwlTable, Table, digest
 
-__all__ = ["dump", "from_json", "load", "save"]
+__all__ = ["dump", "from_json", "load", "save", "write_bytes"]
 
 _KINDS: dict[str, type[DirectTable] | type[PwlTable]] = {
     cls.kind: cls for cls in (DirectTable, PwlTable)
@@ -83,15 +83,20 @@ def dump(data: Mapping[str, Any]) -> bytes:
     return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
 
 
-def save(table: Table, path: Path | str) -> None:
-    """Write a table file in one piece: a reader never sees half of it."""
-    path = Path(path)
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file in one piece: a reader never sees half of it, however the run ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(dump(table.to_json()))
+            file.write(data)
+        os.chmod(partial, 0o644)  # mkstemp gives nobody else a look
         os.replace(partial, path)
     except BaseException:
         os.unlink(partial)
         raise
+
+
+def save(table: Table, path: Path | str) -> None:
+    """Write a table file, in one piece."""
+    write_bytes(Path(path), dump(table.to_json()))

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
+from ..files import write_bytes
 from ..fit import METHODS, cache_folder
 from ..histograms import STAND_INS, Histogram
 from ..protocol import CASES
 from . import figures, report, sections
-from .jobs import Fit, plan, run_jobs, write_bytes
+from .jobs import Fit, plan, run_jobs
 from .measurement import Density, load_anchors, measure, measure_anchor
 
 __all__ = ["configure", "run"]

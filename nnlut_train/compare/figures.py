@@ -1,6 +1,5 @@
 """The comparison's results as figures, SVG and PNG; the same results give the same SVG."""
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,11 +8,11 @@ import numpy as np
 
 from .. import metrics
 from ..errors import UsageError
-from ..files import from_json
-from ..plot import BLUE, GREY, ORANGE
+from ..files import from_json, write_bytes
+from ..plot import BLUE, GREY, ORANGE, render
 from ..protocol import CASES
 from ..tables import PwlTable
-from .jobs import RANDOM, write_bytes
+from .jobs import RANDOM
 from .report import OWN, PUBLISHED, label, select, value
 
 if TYPE_CHECKING:
@@ -182,17 +181,9 @@ def draw(results: Mapping[str, Any]) -> "dict[str, Figure]":
 
 def save(figures: "Mapping[str, Figure]", folder: Path) -> list[Path]:
     """Write figures as SVG and PNG, each in one piece, and return the files."""
-    import matplotlib as mpl
-
     written = []
     for name, figure in figures.items():
-        for ending in ("svg", "png"):
-            data = io.BytesIO()
-            # Fixed ids and no date: the same figure gives the same bytes.
-            with mpl.rc_context({"svg.hashsalt": "nnlut"}):
-                metadata = {"Date": None} if ending == "svg" else {}
-                figure.savefig(data, format=ending, dpi=150, metadata=metadata)
-            path = folder / f"{name}.{ending}"
-            write_bytes(path, data.getvalue())
-            written.append(path)
+        for suffix in (".svg", ".png"):
+            written.append(folder / f"{name}{suffix}")
+            write_bytes(written[-1], render(figure, suffix))
     return written

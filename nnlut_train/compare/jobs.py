@@ -13,7 +13,6 @@ import json
 import multiprocessing
 import os
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,12 +29,12 @@ from tqdm import tqdm
 
 from .. import protocol
 from ..errors import StepError, UsageError
-from ..files import from_json
+from ..files import from_json, write_bytes
 from ..fit import METHODS, Problem, fit, nn
 from ..fit.making import quantize
 from ..tables import PwlTable
 
-__all__ = ["RANDOM", "Fit", "Result", "plan", "run_jobs", "write_bytes"]
+__all__ = ["RANDOM", "Fit", "Result", "plan", "run_jobs"]
 
 #: Methods that draw random numbers.
 RANDOM = ("nn", "genetic", "lutapp")
@@ -184,20 +183,6 @@ def plan(
         if method == "optimal" and width == 8 and protocol.CASES[function].shared:
             fits += [Fit(function, count, 8, method, 0, scale) for scale in protocol.SCALES]
     return fits
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file in one piece: a reader never sees half of it, however the run ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(partial, 0o644)  # mkstemp gives nobody else a look
-        os.replace(partial, path)
-    except BaseException:
-        os.unlink(partial)
-        raise
 
 
 def _checksum(key: str, result: Result) -> str:

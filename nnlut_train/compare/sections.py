@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import UsageError
-from .jobs import write_bytes
+from ..files import write_bytes
 
 __all__ = ["check", "fill"]
 

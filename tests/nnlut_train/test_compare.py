@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from nnlut_train import compare, fit, protocol
+from nnlut_train import compare, files, fit, protocol
 from nnlut_train.compare import jobs, measurement, report
 from nnlut_train.errors import UsageError
 from nnlut_train.files import from_json
@@ -154,14 +154,14 @@ def test_a_stopped_run_goes_on(tmp_path, coin, monkeypatch):
 
 
 def test_half_a_write_leaves_nothing(tmp_path, monkeypatch):
-    jobs.write_bytes(tmp_path / "file", b"old")
+    files.write_bytes(tmp_path / "file", b"old")
 
     def fail(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(jobs.os, "replace", fail)
+    monkeypatch.setattr(files.os, "replace", fail)
     with pytest.raises(KeyboardInterrupt):
-        jobs.write_bytes(tmp_path / "file", b"new")
+        files.write_bytes(tmp_path / "file", b"new")
     assert contents(tmp_path) == {"file": b"old"}
 
 
