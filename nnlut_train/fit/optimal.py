@@ -11,8 +11,9 @@ to the rounding of float64 sums.
 Several input scales that share a table, and both signs of a folded argument, are no different: each
 adds points to the lines' sums, in the order of the breakpoints (`Points.start`).
 
-A squared error of very many codes is searched on a grid of breakpoints, then again at full
-resolution near what was found; a bound on the gap to the optimum is proved and noted.
+A squared error of more than `MAX_STARTS` codes, and under constraints of more than
+`MAX_CONSTRAINED` allows, is searched on a grid of breakpoints, then on ever finer ones near what
+was found; a bound on the gap to the optimum is proved and noted.
 """
 
 from bisect import bisect_left
