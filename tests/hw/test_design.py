@@ -330,7 +330,7 @@ def test_fit_and_seed_reach_the_fitter(monkeypatch):
             problem.input, problem.output, problem.slope, problem.intercept, (), (0,), (0,)
         )
 
-    monkeypatch.setattr("hw.design.fit.fit", record)
+    monkeypatch.setattr("hw.design.tables.fit.fit", record)
     design(Request("gelu", 4, fit="nn", seed=5), "pwl", progress=True)
     design(Request("gelu", 4), "pwl")
     design(Request("gelu", 4, fit="nn"), "direct")

@@ -251,7 +251,7 @@ def test_tables_of_lines_are_accurate_by_default(op):
 
 @pytest.mark.parametrize("bits", range(4, 17))
 def test_log_is_nearly_as_accurate_as_rounding_allows(bits):
-    # docstring of `hw.design._Builder._log`: 1/16 ulp, and the lines' own error.
+    # docstring of `hw.design.tables.Tables.log`: 1/16 ulp, and the lines' own error.
     found = unary_accuracy(design(Request("log", bits), "pwl"), FUNCTIONS["log"])
     assert found.max_ulp <= 0.55
 

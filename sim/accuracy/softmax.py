@@ -1,8 +1,4 @@
-"""How far a unit is from float64: the error in ulp of the output, measured on its golden model.
-
-The reference is the exact function of the dequantised input, limited to the output's range; 1 ulp
-is one step of the output code. A correctly rounded result is within 0.5 ulp.
-"""
+"""How far a softmax is from float64."""
 
 from collections import defaultdict
 from dataclasses import asdict, dataclass
@@ -10,42 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from nnlut_train.functions import Function
-from sim.golden import SoftmaxSpec, UnarySpec
+from sim.golden import SoftmaxSpec
 
-from .stimuli import Row, corner_rows, random_rows
+from ..stimuli import Row, corner_rows, random_rows
 
-__all__ = [
-    "SoftmaxAccuracy", "UnaryAccuracy", "protocol_rows", "softmax_accuracy", "softmax_reference",
-    "unary_accuracy",
-]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class UnaryAccuracy:
-    """Errors over every input code.
-
-    Parameters
-    ----------
-    max_ulp, rms_ulp : float
-        Largest and root-mean-square error.
-    worst_code : int
-        Input code of the largest error.
-    codes : int
-        Input codes measured: all.
-    clipped : int
-        Input codes whose exact result the output format cannot hold; they count as its limit.
-    """
-
-    max_ulp: float
-    rms_ulp: float
-    worst_code: int
-    codes: int
-    clipped: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the figures as JSON-ready data."""
-        return asdict(self)
+__all__ = ["SoftmaxAccuracy", "protocol_rows", "softmax_accuracy", "softmax_reference"]
 
 
 @dataclass(frozen=True)
@@ -82,19 +47,6 @@ class SoftmaxAccuracy:
     def to_json(self) -> dict[str, Any]:
         """Return the figures as JSON-ready data."""
         return asdict(self)
-
-
-def unary_accuracy(spec: UnarySpec, function: Function) -> UnaryAccuracy:
-    """Measure a unary unit at every input code."""
-    codes = spec.input.codes()
-    exact = function(spec.input.real(codes))
-    wanted = spec.output.clip(exact)
-    error = np.abs(spec.output.real(spec.compute(codes)) - wanted) / spec.output.scale
-    worst = int(error.argmax())
-    return UnaryAccuracy(
-        float(error[worst]), float(np.sqrt(np.mean(error**2))), int(codes[worst]), len(codes),
-        int((exact != wanted).sum()),
-    )  # fmt: skip
 
 
 def softmax_reference(spec: SoftmaxSpec, codes: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""From what a user asks for to a unit's specification: formats chosen, tables fitted.
+"""The tables inside the units: formats chosen, tables fitted.
 
 The default formats are chosen so that rounding a coefficient costs at most 1/16 ulp of the
-output, and those inside the softmax by the error budget of docs/softmax.md.
+output.
 """
 
 import math
@@ -17,21 +17,11 @@ from nnlut_train.fit.making import make_problem
 from nnlut_train.folding import FOLDS, Fold, fold_for
 from nnlut_train.formats import Format
 from nnlut_train.functions import Function
-from nnlut_train.tables import PwlTable
-from sim.golden import (
-    DirectSpec,
-    ExpSpec,
-    LogSpec,
-    PwlSpec,
-    ReciprocalSpec,
-    SoftmaxSpec,
-    Spec,
-    UnarySpec,
-)
+from sim.golden import DirectSpec, ExpSpec, LogSpec, PwlSpec, ReciprocalSpec, UnarySpec
 
-from .request import DIRECT_BITS_MAX, Request
+from ..request import DIRECT_BITS_MAX, Request
 
-__all__ = ["design"]
+__all__ = ["FOLDED_DIRECT_BITS_MIN", "Tables"]
 
 #: Narrowest input of a direct table that is folded. Folding halves the table at least, and costs an
 #: adder, a stage of registers and a clock. Measured over all functions that have a symmetry: at 8
@@ -40,78 +30,25 @@ __all__ = ["design"]
 FOLDED_DIRECT_BITS_MIN = 11
 
 
-def design(request: Request, arch: str, *, progress: bool = False) -> Spec:
-    """Return the specification of `request` in architecture `arch` ("pwl" or "direct").
+@dataclass(frozen=True)
+class Tables:
+    """Makes the units of one table, or of one range-reduced function, that a request needs.
 
     Parameters
     ----------
     request : Request
-        What to build.
+        What is to be built.
     arch : str
-        One of ``request.possible``.
+        ``pwl`` or ``direct``.
     progress : bool
         Show the progress of long fits on a terminal.
     """
-    builder = _Builder(request, arch, progress)
-    return builder.softmax() if request.op == "softmax" else builder.unary()
 
-
-@dataclass(frozen=True)
-class _Builder:
     request: Request
     arch: str
-    progress: bool
+    progress: bool = False
 
-    def unary(self) -> UnarySpec:
-        request, function = self.request, self.request.function
-        if (table := request.table) is not None:
-            return PwlSpec(table) if isinstance(table, PwlTable) else DirectSpec(table)
-        inputs = function.input_format(request.bits, request.input_frac)
-        output = function.output_format(request.bits, inputs, request.output_frac)
-        entries = request.segments
-        if (
-            self.arch == "pwl"
-            and request.fold == "auto"
-            and function.reduction not in (None, *FOLDS)
-        ):
-            if function.name == "log":
-                return self._log(inputs, output, entries)
-            # The accuracy of the output's finest code, relative to the largest mantissa.
-            accuracy = output.bits + 2
-            if function.reduction == "base2":
-                return self._exp(inputs, output, 1, accuracy, entries)
-            return self._reciprocal(
-                inputs, output, accuracy, entries, inputs.bits, function.reduction == "mantissa4"
-            )
-        return self._table(function, inputs, output, entries, "mse")
-
-    def softmax(self) -> SoftmaxSpec:
-        request = self.request
-        frac = request.bits - 4 if request.input_frac is None else request.input_frac
-        inputs = Format(True, request.bits, frac)
-        distance = Format(False, request.bits, frac)
-        out_frac = request.bits if request.output_frac is None else request.output_frac
-        output = Format(False, request.bits, out_frac)
-        # docs/softmax.md: the sum of `length` rounded tails costs at most 1/8 ulp, ...
-        exp_frac = out_frac + math.ceil(math.log2(request.length)) + 2
-        # ... and the relative errors of the tables, in all, less than 3/8 ulp.
-        accuracy = out_frac + 3
-        entries = request.segments
-        exp_format = Format(False, exp_frac + 1, exp_frac)
-        if self.arch == "direct" or request.fold == "none":
-            function = Function("exp(-d)", "e^-d", lambda d: np.exp(-d), (0, 2.0**4),
-                                nn_signs=(-1, 1))  # fmt: skip
-            exp = self._table(function, distance, exp_format, entries, "mse")
-        else:
-            exp = self._exp(distance, exp_format, -1, accuracy, entries)
-        total = Format(False, (exp_format.max * request.length).bit_length(), exp_frac)
-        inverse = Format(False, accuracy + 1, accuracy)
-        # The sum is at least the exponential of a distance of 0, which is 1 less the table's error.
-        shift_max = total.bits - exp_frac
-        reciprocal = self._reciprocal(total, inverse, accuracy, entries, shift_max, False)
-        return SoftmaxSpec(inputs, output, request.length, exp, reciprocal)
-
-    def _exp(
+    def exp(
         self, inputs: Format, output: Format, sign: int, accuracy: int, entries: int
     ) -> ExpSpec:
         """exp(sign x) by base 2; the mantissa has a relative error of about 2**-accuracy."""
@@ -126,14 +63,14 @@ class _Builder:
         # The bits dropped from the product are, on average, half a step.
         half = 0.5 if inputs.frac + factor_frac > bits else 0.0
         target = np.exp2((fraction.codes() + half) * fraction.scale)
-        table = self._lines(
+        table = self.lines(
             "2^f", target, fraction, Format(False, accuracy + 1, accuracy), entries, "max",
             lambda f: np.exp2(f + half * fraction.scale),
         )  # fmt: skip
         factor = sign * round(math.log2(math.e) * 2**factor_frac)
         return ExpSpec(inputs, output, table, factor, factor_frac)
 
-    def _reciprocal(
+    def reciprocal(
         self, inputs: Format, output: Format, accuracy: int, entries: int, shift_max: int,
         root: bool,
     ) -> ReciprocalSpec:  # fmt: skip
@@ -151,14 +88,14 @@ class _Builder:
 
         codes = mantissa.real(mantissa.codes())
         value = Format(False, accuracy + 2, accuracy + 1)
-        table = self._lines(
+        table = self.lines(
             name, reference(codes), mantissa, value, entries, "max", reference,
             weights=(codes >= 1.0).astype(float) if root else None,
             nn_signs=(-1, 1),
         )  # fmt: skip
         return ReciprocalSpec(inputs, output, table, root, shift_max)
 
-    def _log(self, inputs: Format, output: Format, entries: int) -> LogSpec:
+    def log(self, inputs: Format, output: Format, entries: int) -> LogSpec:
         """ln(x) by normalisation: but for the last rounding, an error of about 1/16 ulp.
 
         1/32 ulp each are the value of ln(m) and the bits of m that its table does not see, and
@@ -175,7 +112,7 @@ class _Builder:
         def reference(f: np.ndarray) -> np.ndarray:
             return np.log1p(f + half * mantissa.scale)
 
-        table = self._lines(
+        table = self.lines(
             "ln(m)", reference(mantissa.real(mantissa.codes())), mantissa,
             Format(False, frac, frac), entries, "max", reference,
         )  # fmt: skip
@@ -184,7 +121,7 @@ class _Builder:
         factor = round(math.log(2.0) * 2**factor_frac)
         return LogSpec(inputs, output, table, factor, factor_frac)
 
-    def _table(
+    def table(
         self, function: Function, inputs: Format, output: Format, entries: int, objective: str
     ) -> UnarySpec:
         """Return the unit of one table of `function`, folded if it has a symmetry."""
@@ -194,12 +131,12 @@ class _Builder:
         if self.request.fold == "auto" and function.reduction in FOLDS and pays:
             fold = fold_for(function, function.reduction, inputs, output, rounded=direct)
         target = function(inputs.real(inputs.codes()))
-        return self._lines(
+        return self.lines(
             function.name, target, inputs, output, entries, objective, function,
             nn_signs=function.nn_signs, fold=fold,
         )  # fmt: skip
 
-    def _lines(
+    def lines(
         self, name: str, target: np.ndarray, inputs: Format, output: Format, entries: int,
         objective: str, reference: Callable[[np.ndarray], np.ndarray], *,
         weights: np.ndarray | None = None, nn_signs: tuple[int, int] = (0, 0),

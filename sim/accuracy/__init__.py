@@ -1,0 +1,13 @@
+"""How far a unit is from float64: the error in ulp of the output, measured on its golden model.
+
+The reference is the exact function of the dequantised input, limited to the output's range; 1 ulp
+is one step of the output code. A correctly rounded result is within 0.5 ulp.
+"""
+
+from .softmax import SoftmaxAccuracy, protocol_rows, softmax_accuracy, softmax_reference
+from .unary import UnaryAccuracy, unary_accuracy
+
+__all__ = [
+    "SoftmaxAccuracy", "UnaryAccuracy", "protocol_rows", "softmax_accuracy", "softmax_reference",
+    "unary_accuracy",
+]  # fmt: skip
