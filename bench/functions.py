@@ -8,7 +8,8 @@ import tempfile
 from pathlib import Path
 
 from hw.build import build
-from hw.request import OPS, Request
+from hw.choices import OPS
+from hw.request import Request
 
 
 def main() -> None:

@@ -19,11 +19,9 @@ import numpy as np
 
 from nnlut_train import cli
 from nnlut_train.errors import StepError, UsageError
-from sim.accuracy import SoftmaxAccuracy, UnaryAccuracy, softmax_accuracy, unary_accuracy
 from sim.bench import run_bench
-from sim.bound import softmax_bound
-from sim.golden import SoftmaxSpec, Spec, UnarySpec
-from sim.vectors import make_vectors
+from sim.measure import measure
+from sim.vectors import hex_fields, make_vectors
 
 from . import liberty as liberty_files
 from . import options, report, yosys
@@ -40,26 +38,18 @@ from .verilog import to_verilog
 __all__ = ["build", "main"]
 
 
-def _measure(request: Request, spec: Spec) -> tuple[UnaryAccuracy | SoftmaxAccuracy, float]:
-    if isinstance(spec, SoftmaxSpec):
-        return softmax_accuracy(spec), softmax_bound(spec)
-    assert isinstance(spec, UnarySpec)
-    accuracy = unary_accuracy(spec, request.function)
-    return accuracy, accuracy.max_ulp  # every code was measured
-
-
-def _finite(bound: float) -> float | None:
+def _finite(bound: float | None) -> float | None:
     """Return a bound as JSON can hold it: null where there is none."""
-    return bound if math.isfinite(bound) else None
+    return None if bound is None or not math.isfinite(bound) else bound
 
 
 def _choose(request: Request, candidates: Sequence[Candidate]) -> Candidate:
     """Return the architecture that was asked for, or the smallest that is accurate enough."""
     wanted = [c for c in candidates if c.arch in request.wanted]
-    good = [c for c in wanted if c.bound_ulp < ERROR_BOUND_ULP]
+    good = [c for c in wanted if c.error_ulp < ERROR_BOUND_ULP]
     if good:
         return min(good, key=lambda c: c.cost.size)
-    return min(wanted, key=lambda c: c.bound_ulp)
+    return min(wanted, key=lambda c: c.error_ulp)
 
 
 @contextmanager
@@ -128,10 +118,10 @@ def build(
             texts = [to_verilog(spec, request.name, description) for spec in specs]
         with _step("measure the accuracy, synthesise"):
             costs = [submit(text, first) for text in texts]
-            measured = [_measure(request, spec) for spec in specs]
+            measured = [measure(spec, request.ops, request.domain) for spec in specs]
             candidates = [
-                Candidate(arch, spec, text, *error, cost.result())
-                for arch, spec, text, error, cost in zip(
+                Candidate(arch, spec, text, *errors, cost.result())
+                for arch, spec, text, errors, cost in zip(
                     archs, specs, texts, measured, costs, strict=True
                 )
             ]
@@ -144,8 +134,9 @@ def build(
             reported = [chosen.cost, *(cost.result() for cost in more)]
     spec_json, files = split_tables(chosen.spec)
     files[f"{request.name}.v"] = chosen.verilog.encode()
-    widths = (8 * data_bytes(chosen.spec.input), 8 * data_bytes(chosen.spec.output))
-    files |= {f"vectors/{name}": data for name, data in vectors.files(widths).items()}
+    lanes, user_bits = chosen.spec.lanes, chosen.spec.user_bits
+    widths = tuple(8 * lanes * data_bytes(f) for f in (chosen.spec.input, chosen.spec.output))
+    files |= {f"vectors/{name}": data for name, data in vectors.files(widths, user_bits).items()}
     manifest = {
         "description": description,
         "command": command,
@@ -155,9 +146,11 @@ def build(
         "latency": report.latency(chosen.spec)
         | {"measured": {str(length): clocks for length, clocks in bench.latency.items()}},
         "throughput": {"elements_per_clock": bench.throughput},
+        "lanes": lanes,
         "accuracy": chosen.accuracy.to_json() | {"bound_ulp": _finite(chosen.bound_ulp)},
         "simulation": [
-            {"run": run.name, "rows": run.rows, "beats": run.beats} for run in bench.runs
+            {"run": run.name, "rows": run.rows, "beats": run.beats, "results": run.results}
+            for run in bench.runs
         ],
         "cost": [cost.to_json() for cost in reported],
         "other_architectures": {
@@ -171,8 +164,8 @@ def build(
         "spec": spec_json,
         "vectors": {
             "beats": len(vectors.input),
-            "input.hex": {"tdata": [0, widths[0] - 1], "tlast": widths[0]},
-            "output.hex": {"tdata": [0, widths[1] - 1], "tlast": widths[1]},
+            "input.hex": hex_fields(widths[0], keep=lanes > 1, user_bits=user_bits),
+            "output.hex": hex_fields(widths[1], keep=lanes > 1, user_bits=0),
         },
         "tools": {"amaranth": amaranth.__version__, "numpy": np.__version__, "yosys": tool},
     }  # fmt: skip

@@ -1,10 +1,12 @@
 """`nnlut_train.formats` for Amaranth: the same rule for rounding and saturation."""
 
+from collections.abc import Sequence
+
 from amaranth.hdl import Cat, Const, Mux, Shape, Value, signed, unsigned
 
 from nnlut_train.formats import Format
 
-__all__ = ["round_shift", "saturate", "shape_of"]
+__all__ = ["round_divide", "round_shift", "saturate", "select", "shape_of"]
 
 
 def shape_of(form: Format) -> Shape:
@@ -45,3 +47,34 @@ def saturate(value: Value, form: Format) -> Value:
     sign = value[-1] if shape.signed else Const(0, 1)
     value = Cat(value, sign.replicate(form.bits))[: form.bits]
     return value.as_signed() if form.signed else value
+
+
+def round_divide(value: Value, divisor: int) -> Value:
+    """Divide `value` by a constant, rounding half up: a multiplication, and a shift.
+
+    The factor is the reciprocal, rounded up, with so many bits that the quotient is exact for every
+    value (Granlund and Montgomery, PLDI 1994, Theorem 4.2). For 2**n - 1 it has few ones, so that
+    synthesis makes a few additions of it.
+
+    Parameters
+    ----------
+    value : Value
+        Unsigned.
+    divisor : int
+        At least 1.
+    """
+    half = divisor // 2
+    dividend = value + half
+    shift = len(dividend) + (divisor - 1).bit_length()
+    quotient = (dividend * Const(-(-(1 << shift) // divisor))) >> shift
+    largest = ((1 << len(value)) - 1 + half) // divisor
+    return quotient[: largest.bit_length()]
+
+
+def select(index: Value, values: Sequence[Value]) -> Value:
+    """Return ``values[index]``: multiplexers, of constants little more than a gate a bit."""
+    if len(values) == 1:
+        return values[0]
+    bit = (len(values) - 1).bit_length() - 1
+    low, high = values[: 1 << bit], values[1 << bit :]
+    return Mux(index[bit], select(index, high), select(index, low))

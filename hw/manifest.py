@@ -15,7 +15,7 @@ from sim.golden import Spec, spec_from_json
 
 __all__ = ["Build", "check_folder", "load_build", "split_tables", "write_folder"]
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ class Build:
         """
 
         def inline(value: Any) -> Any:
+            if isinstance(value, list):
+                return [inline(inner) for inner in value]
             if not isinstance(value, dict):
                 return value
             if value.keys() == {"file", "sha256"}:
@@ -75,15 +77,17 @@ def split_tables(spec: Spec) -> tuple[dict[str, Any], dict[str, bytes]]:
     files: dict[str, bytes] = {}
 
     def outline(value: Any, path: str) -> Any:
+        if isinstance(value, list):
+            return [outline(inner, f"{path}.{number}") for number, inner in enumerate(value)]
         if not isinstance(value, dict):
             return value
         if "sha256" in value:
             name = f"tables/{path or 'table'}.json"
             files[name] = dump(value)
             return {"file": name, "sha256": value["sha256"]}
-        # The field that holds a table adds nothing to the path of its unit.
+        # The fields that hold a table, or what a unit wraps, add nothing to the path.
         return {
-            key: outline(inner, path if key == "table" else f"{path}.{key}".lstrip("."))
+            key: outline(inner, path if key in ("table", "unit") else f"{path}.{key}".lstrip("."))
             for key, inner in value.items()
         }
 

@@ -3,11 +3,24 @@
 import argparse
 from pathlib import Path
 
+import numpy as np
+
 from nnlut_train import fit
 from nnlut_train.cli import ArgumentParser
 from nnlut_train.files import load
+from sim.golden import LANES
 
-from .request import ARCHS, FOLD_CHOICES, LENGTH_MAX, OPS, Request
+from .choices import (
+    ARCHS,
+    EPS,
+    FOLD_CHOICES,
+    LENGTH_MAX,
+    METHODS,
+    OPS,
+    PRECISIONS,
+    TABLES_CHOICES,
+)
+from .request import Request
 from .synth import BRAM_POLICIES, TARGETS
 
 __all__ = ["add_request", "build_parser", "request"]
@@ -21,6 +34,17 @@ def _domain(text: str) -> tuple[float, float]:
     return low, high
 
 
+def _numbers(text: str) -> tuple[float, ...]:
+    """Read a file of real numbers: .npy, or text with white space between."""
+    path = Path(text)
+    try:
+        values = np.load(path) if path.suffix == ".npy" else np.loadtxt(path)
+        return tuple(np.atleast_1d(values).astype(np.float64).ravel().tolist())
+    except (OSError, ValueError, TypeError, EOFError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise argparse.ArgumentTypeError(f"{text} must be a file of numbers: {why}") from error
+
+
 def add_request(parser: argparse.ArgumentParser, *, op_required: bool = True) -> None:
     """Add the options of a `Request` to `parser`."""
     group = parser.add_argument_group("what to build")
@@ -29,14 +53,34 @@ def add_request(parser: argparse.ArgumentParser, *, op_required: bool = True) ->
         "--op",
         required=op_required,
         metavar="OP",
-        help=f"{', '.join(OPS)}, or your own function as package.module:callable",
+        help=f"{', '.join(OPS)}, or your own function as package.module:callable; several unary "
+        "functions with commas between are one unit, which tuser selects from",
+    )
+    add(
+        "--method",
+        default="nnlut",
+        choices=tuple(dict.fromkeys(method for each in METHODS.values() for method in each)),
+        help="nnlut: learned tables. softmax: also rexp, lut2d (Vasyltsov & Chang), base2 (shifts, "
+        "online maximum: no second read of a row), ibert; gelu, exp, sqrt, layernorm: also ibert "
+        "(I-BERT's integer polynomials). Default: %(default)s",
     )
     add(
         "--bits",
         type=int,
-        default=8,
         metavar="B",
-        help="width of input and output: 4 to 16, softmax 4 to 12. Default: %(default)s",
+        help="width of the input: 4 to 16, and 32 for plain lines; softmax 4 to 12; layernorm, "
+        "rmsnorm 8 to 16. Default: 8; layernorm, rmsnorm 16",
+    )
+    add(
+        "--output-bits",
+        type=int,
+        metavar="B",
+        help="width of the output. Default: that of the input; layernorm, rmsnorm 8",
+    )
+    add(
+        "--precision",
+        choices=PRECISIONS,
+        help="rexp, lut2d: of the tables and the output. Default: uint8",
     )
     add(
         "--domain",
@@ -50,26 +94,60 @@ def add_request(parser: argparse.ArgumentParser, *, op_required: bool = True) ->
         type=int,
         metavar="F",
         help="fraction bits of the input. Default: the finest that covers the function's domain; "
-        "softmax: B - 4, so that logits reach from -8 to 8",
+        "softmax: B - 4, so that logits reach from -8 to 8; layernorm, rmsnorm: B / 2",
     )
     add(
         "--output-frac",
         type=int,
         metavar="F",
-        help="fraction bits of the output. Default: the finest that holds the results",
+        help="fraction bits of the output. Default: the finest that holds the results; layernorm, "
+        "rmsnorm: output bits - 3, so that results reach from -4 to 4",
     )
     add(
         "--length",
         type=int,
         metavar="N",
-        help=f"softmax: elements of the longest row, 1 to {LENGTH_MAX}. Default: 128",
+        help=f"softmax, layernorm, rmsnorm: elements of the longest row, 1 to {LENGTH_MAX}, a "
+        "multiple of the lanes. Default: 128",
     )
+    add(
+        "--lanes",
+        type=int,
+        default=1,
+        choices=LANES,
+        metavar="L",
+        help=f"elements a clock: {', '.join(map(str, LANES))}. Default: %(default)s",
+    )
+    add(
+        "--mask",
+        action="store_true",
+        help="softmax: a mask bit an element (tuser); a masked element leaves its row alone, "
+        "and gives 0",
+    )
+    add("--eps", type=float, metavar="E",
+        help="layernorm, rmsnorm: what is added to the variance. Default: "
+        + ", ".join(f"{eps:g} for {op}" for op, eps in EPS.items()))  # fmt: skip
+    for name, what in (("gamma", "gain"), ("beta", "offset")):
+        add(
+            f"--{name}",
+            type=_numbers,
+            metavar="FILE",
+            help=f"layernorm, rmsnorm: the {what} of each of the N positions, real numbers in a "
+            ".npy file, or in text",
+        )
     add(
         "--arch",
         choices=ARCHS,
         default="auto",
         help="how the tables are built: pwl (lines: comparator tree, multiply-add), direct (all "
         "values), or auto, the smaller that stays below 1 ulp. Default: %(default)s",
+    )
+    add(
+        "--tables",
+        choices=TABLES_CHOICES,
+        default="rom",
+        help="writable: lines, gamma and beta can be written at run time, through an AXI4-Lite "
+        "port; implies --arch pwl. Default: %(default)s",
     )
     add(
         "--fit",
@@ -82,7 +160,7 @@ def add_request(parser: argparse.ArgumentParser, *, op_required: bool = True) ->
         type=int,
         metavar="N",
         help="segments of each table of lines. Default: 16, and twice as many for every 2 bits "
-        "beyond 8",
+        "beyond 8. rexp, lut2d: sums that the tables tell apart. Default: 16, 60",
     )
     add(
         "--fold",
@@ -103,7 +181,8 @@ def add_request(parser: argparse.ArgumentParser, *, op_required: bool = True) ->
         "--name",
         dest="module",
         metavar="NAME",
-        help="name of the Verilog module and of the folder in build/. Default: OP_intB",
+        help="name of the Verilog module and of the folder in build/. Default: OP_intB, and what "
+        "else was asked for, such as softmax_rexp_int8_x4",
     )
     add("--seed", type=int, default=0, metavar="S",
         help="seed of the fit and of the simulation. Default: %(default)s")  # fmt: skip

@@ -1,6 +1,11 @@
 """Pipeline registers that cannot be forgotten: no delay is written by hand."""
 
+import copy
+from collections.abc import Callable, Sequence
+
 from amaranth.hdl import Const, Module, Signal, Value
+
+from .store import CONSTANTS, Store
 
 __all__ = ["Pipe"]
 
@@ -19,12 +24,19 @@ class Pipe:
         High in the clocks in which the pipeline moves.
     name : str
         Prefix of the registers' names.
+    store : Store
+        What the stages' tables hold.
     """
 
-    def __init__(self, m: Module, advance: Value, name: str = "") -> None:
+    def __init__(
+        self, m: Module, advance: Value, name: str = "", store: Store = CONSTANTS
+    ) -> None:
         self.m = m
         self.advance = advance
         self.name = name
+        self.store = store
+        #: What the first stage's beat carries beside its codes, if anything.
+        self.user: Value | None = None
         #: Number of stages cut so far.
         self.stage = 0
         self._delayed: dict[tuple[int, int], tuple[Value, Signal]] = {}
@@ -44,6 +56,34 @@ class Pipe:
     def step(self) -> None:
         """End the stage by a register that stands elsewhere and moves with `advance`."""
         self.stage += 1
+
+    def each(
+        self, build: Callable[..., Value], lanes: Sequence[Value], *more: Sequence[Value]
+    ) -> list[Value]:
+        """Build the same stages for every lane, side by side.
+
+        Parameters
+        ----------
+        build : callable
+            From a pipeline and the lane's values to its result.
+        lanes, *more : sequence of Value
+            The values, one a lane; all of the present stage.
+
+        Returns
+        -------
+        list of Value
+            The results, all of the stage that `build` has ended in.
+        """
+        if len(lanes) == 1:
+            return [build(self, lanes[0], *(values[0] for values in more))]
+        branches, results = [], []
+        for number, values in enumerate(zip(lanes, *more, strict=True)):
+            branch = copy.copy(self)
+            branch.name, branch._delayed = f"{self.name}lane{number}_", {}
+            branches.append(branch)
+            results.append(build(branch, *values))
+        (self.stage,) = {branch.stage for branch in branches}
+        return results
 
     def align(self, value: Value, stage: int, name: str, *, reset: bool = False) -> Value:
         """Return `value` of an earlier `stage`, delayed to the present one.

@@ -1,12 +1,14 @@
 """What a build says of itself: the header of the Verilog, the latency, the printed summary."""
 
 import math
+from functools import singledispatch
 from typing import Any
 
 from nnlut_train.formats import Format
-from sim.accuracy import SoftmaxAccuracy
-from sim.golden import DirectSpec, ExpSpec, LogSpec, ReciprocalSpec, SoftmaxSpec, Spec
+from sim.accuracy import NormAccuracy, SoftmaxAccuracy, UnaryAccuracy
+from sim.golden import DirectSpec, ExpSpec, LogSpec, ReciprocalSpec, SineSpec, Spec
 
+from .choices import ROW_OPS
 from .request import Request
 from .result import ERROR_BOUND_ULP, Candidate, Result
 
@@ -21,18 +23,26 @@ _FOLDED = {
 
 def description(request: Request) -> str:
     """Return one line that says what is built."""
-    if request.op == "softmax":
-        return f"INT{request.bits} softmax of rows of up to {request.length} elements"
-    formula = request.function.formula
-    named = request.op if formula == request.op else f"{request.op}, {formula}"
-    return f"INT{request.bits} {named}"
+    words = [f"INT{request.bits}"]
+    if request.op in ROW_OPS:
+        words.append(f"{request.op} of rows of up to {request.length} elements")
+    elif len(request.ops) > 1:
+        words.append(f"{', '.join(request.ops)}: one unit")
+    else:
+        formula = request.function.formula
+        words.append(request.op if formula == request.op else f"{request.op}, {formula}")
+    if request.method != "nnlut":
+        words.append(f"by {request.method}")
+    more = [f"{request.lanes} lanes"] * (request.lanes > 1)
+    more += ["masks"] * request.mask + ["writable tables"] * (request.tables == "writable")
+    return ", ".join([" ".join(words), *more])
 
 
 def latency(spec: Spec) -> dict[str, Any]:
-    """Return the stated latency: clocks = per_element * length of the row + constant."""
+    """Return the stated latency: clocks = per_beat * beats of the row + constant."""
     one = spec.latency_of(1)
-    per_element = spec.latency_of(2) - one if isinstance(spec, SoftmaxSpec) else 0
-    return {"per_element": per_element, "constant": one - per_element}
+    per_beat = spec.latency_of(spec.lanes + 1) - one
+    return {"per_beat": per_beat, "constant": one - per_beat}
 
 
 def _format(form: Format) -> str:
@@ -65,47 +75,80 @@ def _tables(spec: Spec) -> list[str]:
 
 
 def _arch(candidate: Candidate) -> str:
-    spec = candidate.spec.exp if isinstance(candidate.spec, SoftmaxSpec) else candidate.spec
-    if isinstance(spec, ExpSpec | LogSpec | ReciprocalSpec):
+    spec = candidate.spec.bare
+    spec = next((getattr(spec, name) for name in ("exp", "mantissa", "fraction")
+                 if spec.longest and hasattr(spec, name)), spec)  # fmt: skip
+    if isinstance(spec, ExpSpec | LogSpec | ReciprocalSpec | SineSpec):
         return f"{candidate.arch} after range reduction"
-    fold = spec.table.fold
+    fold = getattr(getattr(spec, "table", None), "fold", None)
     return candidate.arch if fold is None else f"{candidate.arch}, folded ({_FOLDED[fold.kind]})"
+
+
+@singledispatch
+def _measured(accuracy: Any, candidate: Candidate) -> tuple[str, list[str]]:
+    """Return over what was measured, and what else there is to say."""
+    raise TypeError(f"no report of a {type(accuracy).__name__}")
+
+
+@_measured.register
+def _(accuracy: UnaryAccuracy, candidate: Candidate) -> tuple[str, list[str]]:
+    lines = []
+    if accuracy.max_ulp >= ERROR_BOUND_ULP and candidate.arch == "pwl":
+        lines.append("above 1 ulp: more --entries would lower it")
+    if accuracy.clipped:
+        lines.append(
+            f"{accuracy.clipped:,} codes have results beyond the output format and saturate"
+        )
+    every = f"a sample of {accuracy.codes:,}" if accuracy.sampled else f"all {accuracy.codes:,}"
+    return f"{every} input codes", lines
+
+
+def _rows(accuracy: SoftmaxAccuracy | NormAccuracy, bound: float | None) -> tuple[str, list[str]]:
+    lines = []
+    if bound is not None:
+        lines = ["no bound holds: exp(0) of the table is 0, and so may a sum be"]
+        if math.isfinite(bound):
+            lines = [f"proved for every row: max at most {rounded_up(bound)} ulp"]
+    return f"{accuracy.rows:,} rows ({accuracy.elements:,} elements)", lines
+
+
+@_measured.register
+def _(accuracy: SoftmaxAccuracy, candidate: Candidate) -> tuple[str, list[str]]:
+    over, lines = _rows(accuracy, candidate.bound_ulp)
+    lines.append(
+        f"arg-max flips {accuracy.flips}, row sums {accuracy.sum_min:.4f} to {accuracy.sum_max:.4f}"
+    )
+    spec = candidate.spec.bare
+    if spec.length > 2 * spec.one:
+        lines.append(
+            f"rows of more than {2 * spec.one} equal logits are all 0: the output has too few bits "
+            "for them"
+        )
+    return over, lines
+
+
+@_measured.register
+def _(accuracy: NormAccuracy, candidate: Candidate) -> tuple[str, list[str]]:
+    over, lines = _rows(accuracy, candidate.bound_ulp)
+    if accuracy.clipped:
+        lines.append(f"{accuracy.clipped:,} results are beyond the output format and saturate")
+    return over, lines
 
 
 def _accuracy(candidate: Candidate) -> list[str]:
     accuracy = candidate.accuracy
-    lines = [f"max {accuracy.max_ulp:.3f} ulp, RMS {accuracy.rms_ulp:.3f} ulp, against float64"]
-    if isinstance(accuracy, SoftmaxAccuracy):
-        lines[0] += f", over {accuracy.rows:,} rows ({accuracy.elements:,} elements)"
-        if math.isfinite(candidate.bound_ulp):
-            lines.append(f"proved for every row: max at most {rounded_up(candidate.bound_ulp)} ulp")
-        else:
-            lines.append("no bound holds: exp(0) of the table is 0, and so may a sum be")
-        lines.append(
-            f"arg-max flips {accuracy.flips}, row sums {accuracy.sum_min:.4f} to "
-            f"{accuracy.sum_max:.4f}"
-        )
-        if candidate.spec.length > 2 ** (candidate.spec.output.frac + 1):
-            lines.append(
-                f"rows of more than {2 ** (candidate.spec.output.frac + 1)} equal logits are all "
-                f"0: the output has too few bits for them"
-            )
-    else:
-        lines[0] += f", over all {accuracy.codes:,} input codes"
-        if accuracy.max_ulp >= ERROR_BOUND_ULP:
-            lines.append("above 1 ulp: more --entries would lower it")
-        if accuracy.clipped:
-            lines.append(
-                f"{accuracy.clipped:,} codes have results beyond the output format and saturate"
-            )
-    return lines
+    over, lines = _measured(accuracy, candidate)
+    figures = f"max {accuracy.max_ulp:.3f} ulp, RMS {accuracy.rms_ulp:.3f} ulp"
+    return [f"{figures}, against float64, over {over}", *lines]
 
 
 def _latency(spec: Spec) -> str:
     stated = latency(spec)
-    if not stated["per_element"]:
+    if not stated["per_beat"]:
         return f"{stated['constant']} clock{'s' if stated['constant'] > 1 else ''}"
-    return f"{stated['per_element']} n + {stated['constant']} clocks for a row of n"
+    beats = "n" if spec.lanes == 1 else f"ceil(n / {spec.lanes})"
+    times = f"{stated['per_beat']} " if stated["per_beat"] > 1 else ""
+    return f"{times}{beats} + {stated['constant']} clocks for a row of n"
 
 
 def _others(result: Result) -> list[str]:
@@ -119,7 +162,11 @@ def _others(result: Result) -> list[str]:
         lines.append("none")
         if isinstance(result.chosen.spec, DirectSpec) or result.request.table:
             lines = ["none: the table was given"]
-        elif result.request.op != "softmax":
+        elif result.request.by_formula:
+            lines = ["none: the method has no other"]
+        elif result.request.tables == "writable":
+            lines = ["none: what can be written is lines"]
+        elif result.request.op not in ROW_OPS and len(result.request.ops) == 1:
             codes, bits = 1 << result.request.bits, result.chosen.spec.output.bits
             lines = [f"none: a direct table would hold {codes:,} values of {bits} bits"]
     return lines
@@ -131,12 +178,13 @@ def summary(result: Result) -> str:
     spec = chosen.spec
     why = ""
     if len(request.wanted) > 1:
-        good = chosen.bound_ulp < ERROR_BOUND_ULP
+        good = chosen.error_ulp < ERROR_BOUND_ULP
         why = f"the smallest below 1 ulp on {chosen.cost.target}" if good else "the most accurate"
         why = f" (auto: {why})"
     measured = "measured"
-    if isinstance(spec, SoftmaxSpec):
+    if spec.longest:
         measured += " " + ", ".join(f"{clocks} for n = {n}" for n, clocks in bench.latency.items())
+    elements = f"{bench.throughput:g} element{'s' if spec.lanes > 1 else ''}"
     rows: list[tuple[str, list[str]]] = [
         ("architecture", [f"{_arch(chosen)}{why}"]),
         ("input", [_format(spec.input)]),
@@ -144,11 +192,11 @@ def summary(result: Result) -> str:
         ("tables", _tables(spec)),
         ("accuracy", _accuracy(chosen)),
         ("simulation", [
-            f"{bench.beats:,} results equal to the golden model's, in {len(bench.runs)} runs:",
-            *(f"  {run.name} ({run.beats:,})" for run in bench.runs),
+            f"{bench.results:,} results equal to the golden model's, in {len(bench.runs)} runs:",
+            *(f"  {run.name} ({run.results:,})" for run in bench.runs),
         ]),
         ("latency", [f"{_latency(spec)}; {measured}"]),
-        ("throughput", [f"{bench.throughput:g} element a clock, sustained; measured"]),
+        ("throughput", [f"{elements} a clock, sustained; measured"]),
         ("cost", [f"{cost.target:<8} {cost.summary()}" for cost in result.costs]),
         ("other --arch", _others(result)),
         ("written", [f"{result.folder}/", *(f"  {name}" for name in result.files)]),

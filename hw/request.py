@@ -1,28 +1,17 @@
-"""What a user asks for: the options of `hw.build` and `sim.run`, checked."""
+"""What a user asks for: the options of `hw.build` and `sim.run`."""
 
 import math
 import re
 from dataclasses import dataclass
 
-from nnlut_train import fit
-from nnlut_train.errors import UsageError
 from nnlut_train.folding import FOLDS
-from nnlut_train.functions import FUNCTIONS, Function, lookup
+from nnlut_train.functions import Function, lookup
 from nnlut_train.tables import DirectTable, PwlTable
 
-__all__ = [
-    "ARCHS", "DIRECT_BITS_MAX", "FOLD_CHOICES", "LENGTH_MAX", "OPS", "Request",
-]  # fmt: skip
+from .checks import check
+from .choices import DIRECT_BITS_MAX, EPS, ROW_OPS, WIDE_BITS
 
-#: What `hw.build` knows by name; a user's ``package.module:callable`` is one more.
-OPS = ("softmax", *FUNCTIONS)
-ARCHS = ("auto", "pwl", "direct")
-FOLD_CHOICES = ("auto", "none")
-
-#: Widest input of a direct table: 4096 values. Each bit more doubles it.
-DIRECT_BITS_MAX = 12
-#: Longest row.
-LENGTH_MAX = 4096
+__all__ = ["Request"]
 
 
 @dataclass(frozen=True)
@@ -32,26 +21,44 @@ class Request:
     Parameters
     ----------
     op : str
-        One of `OPS`, or a user's ``package.module:callable``.
-    bits : int
-        Width of input and output: 4 to 16, for softmax 4 to 12.
+        One of `hw.choices.OPS`, a user's ``package.module:callable``, or several unary ones with
+        commas between: one unit that serves all of them.
+    bits : int, optional
+        Width of the input: 4 to 16, and 32 for plain lines; softmax 4 to 12; norms 8 to 16. By
+        default 8, norms 16.
+    output_bits : int, optional
+        Width of the output, 4 to 16, norms 8 to 16. By default that of the input, norms 8.
+    method : str
+        One of the op's `METHODS`.
+    precision : str, optional
+        Methods rexp and lut2d: one of `PRECISIONS`; ``uint8`` by default.
     fit : str, optional
         Method that learns the tables of lines: one of `nnlut_train.fit.METHODS`; ``optimal`` by
         default.
     entries : int, optional
-        Segments of each table of lines; see `segments`.
+        Segments of each table of lines, see `segments`; of rexp and lut2d the sums told apart.
     input_frac, output_frac : int, optional
         Fraction bits. The defaults cover the function's domain and its range.
     domain : tuple of float, optional
         ``(lo, hi)`` of a user's function.
     length : int, optional
-        Softmax: elements of the longest row; 128 by default.
+        Row units: elements of the longest row, a multiple of `lanes`; 128 by default.
+    lanes : int
+        Elements a beat.
+    mask : bool
+        Softmax: a mask bit an element.
+    eps : float, optional
+        Norms: what is added to the variance; `EPS` by default.
+    gamma, beta : tuple of float, optional
+        Norms: gain and offset of each position, `length` of them; by default 1 and 0.
     arch : str
         One of `ARCHS`: how a table is built. What only lines have (`fit`, `entries`, and
         ``fold="none"`` where a range could be reduced) implies ``pwl``.
     fold : str
         One of `FOLD_CHOICES`: range reduction or folding where the function has one, or plain
         tables.
+    tables : str
+        One of `TABLES_CHOICES`: whether tables of lines, gamma and beta can be written at run time.
     seed : int
         Seed of the fit.
     table : DirectTable or PwlTable, optional
@@ -66,96 +73,77 @@ class Request:
     """
 
     op: str
-    bits: int = 8
+    bits: int | None = None
+    output_bits: int | None = None
+    method: str = "nnlut"
+    precision: str | None = None
     fit: str | None = None
     entries: int | None = None
     input_frac: int | None = None
     output_frac: int | None = None
     domain: tuple[float, float] | None = None
     length: int | None = None
+    lanes: int = 1
+    mask: bool = False
+    eps: float | None = None
+    gamma: tuple[float, ...] | None = None
+    beta: tuple[float, ...] | None = None
     arch: str = "auto"
     fold: str = "auto"
+    tables: str = "rom"
     seed: int = 0
     table: DirectTable | PwlTable | None = None
     module: str | None = None
 
     def __post_init__(self) -> None:
-        if self.op != "softmax":
-            lookup(self.op, self.domain)
-        elif self.domain is not None:
-            raise UsageError("--domain goes with a unary function, not with softmax")
-        high = 12 if self.op == "softmax" else 16
-        _within("--bits", self.bits, 4, high, f" for {self.op}")
-        if self.entries is not None:
-            _within("--entries", self.entries, 1, min(256, 1 << self.bits))
-        if self.op == "softmax":
-            object.__setattr__(self, "length", 128 if self.length is None else self.length)
-            _within("--length", self.length, 1, LENGTH_MAX)
-        elif self.length is not None:
-            raise UsageError(f"--length goes with softmax, not with {self.op}")
-        _within("--seed", self.seed, 0, 2**32 - 1)
-        for name, frac in (("--input-frac", self.input_frac), ("--output-frac", self.output_frac)):
-            if frac is not None:
-                _within(name, frac, -16, 24)
-        if self.op == "softmax" and self.output_frac is not None:
-            # Its tables grow with the accuracy of the output.
-            _within("--output-frac", self.output_frac, 0, 14, " for softmax")
-        for name, value, allowed in (
-            ("--fit", self.method, tuple(fit.METHODS)),
-            ("--arch", self.arch, ARCHS),
-            ("--fold", self.fold, FOLD_CHOICES),
-        ):
-            if value not in allowed:
-                raise UsageError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
-        if self.arch == "direct" and self.bits > DIRECT_BITS_MAX:
-            raise UsageError(
-                f"--arch direct must have --bits of at most {DIRECT_BITS_MAX}, not {self.bits}"
-            )
-        if self.module is not None and not re.fullmatch(r"[A-Za-z_]\w*", self.module, re.ASCII):
-            raise UsageError(f"--name must be a Verilog identifier, not {self.module!r}")
-        if self.table is not None and self.op == "softmax":
-            raise UsageError("--table goes with a unary function, not with softmax")
-        if self.table is not None:
-            given = {"--entries": self.entries, "--input-frac": self.input_frac,
-                     "--output-frac": self.output_frac, "--fit": self.fit}  # fmt: skip
-            for name, value in given.items():
-                if value is not None:
-                    raise UsageError(f"{name} must not be given with --table, which fixes it")
-            if self.table.meta.get("function", self.op) != self.op:
-                raise UsageError(
-                    f"--table must be of {self.op}, not of {self.table.meta['function']}"
-                )
-            asked = self.table.meta.get("request")
-            scales = asked.get("scales") if isinstance(asked, dict) else None
-            if isinstance(scales, list) and len(scales) > 1 and self.table.input.bits > self.bits:
-                raise UsageError(
-                    "--table must be of one input scale (one of FILE.frac*.json), not the shared "
-                    f"one of {len(scales)} scales"
-                )
-            if self.table.input.bits != self.bits:
-                raise UsageError(
-                    f"--bits must be the table's {self.table.input.bits}, not {self.bits}"
-                )
-            if self.fold == "none" and self.table.fold is not None:
-                raise UsageError(
-                    f"--fold must be auto with a --table that is folded ({self.table.fold.kind}), "
-                    f"not none"
-                )
-            if self.arch not in ("auto", self.table.kind):
-                raise UsageError(f"--arch must be the table's, {self.table.kind}, not {self.arch}")
-        if self.arch == "direct" and (option := self._lines_option):
-            raise UsageError(f"{option} goes with --arch pwl, not with --arch direct")
+        norm = self.op in EPS
+        self._default("bits", 16 if norm else 8)
+        self._default("output_bits", 8 if norm else self.bits)
+        if self.op in ROW_OPS:
+            self._default("length", 128)
+        if norm:
+            self._default("eps", EPS[self.op])
+        check(self)
+
+    def _default(self, name: str, value: object) -> None:
+        if getattr(self, name) is None:
+            object.__setattr__(self, name, value)
 
     @property
-    def _lines_option(self) -> str | None:
+    def ops(self) -> tuple[str, ...]:
+        """The functions of the unit: several if it is shared."""
+        return tuple(self.op.split(","))
+
+    @property
+    def function(self) -> Function:
+        """The function of a unary op."""
+        return lookup(self.op, self.domain)
+
+    @property
+    def by_formula(self) -> bool:
+        """Whether the method has nothing to fit: no tables, or such as a formula gives."""
+        return self.method in ("rexp", "lut2d", "ibert")
+
+    @property
+    def _reducible(self) -> bool:
+        """Whether a range can be reduced."""
+        if len(self.ops) > 1:
+            return False
+        return self.op in ROW_OPS or self.function.reduction not in (None, *FOLDS)
+
+    @property
+    def lines_option(self) -> str | None:
         """An option that only a table of lines can have, if one was given."""
-        reducible = self.op == "softmax" or self.function.reduction not in (None, *FOLDS)
-        if self.fold == "none" and reducible and self.table is None:
+        if self.by_formula:
+            return None
+        if self.fold == "none" and self.table is None and self._reducible:
             return "--fold none"
+        if self.tables == "writable":
+            return "--tables writable"
         return "--fit" if self.fit else "--entries" if self.entries else None
 
     @property
-    def method(self) -> str:
+    def fit_method(self) -> str:
         """The method that learns the tables of lines."""
         return self.fit or "optimal"
 
@@ -164,35 +152,43 @@ class Request:
         """The architectures that could build this."""
         if self.table is not None:
             return (self.table.kind,)
-        return ("pwl", "direct") if self.bits <= DIRECT_BITS_MAX else ("pwl",)
+        if self.method == "ibert":
+            return ("integer",)
+        if self.by_formula:
+            return ("direct",)
+        if len(self.ops) > 1 or self.tables == "writable":
+            return ("pwl",)
+        # Of a norm only a mantissa is looked up.
+        small = self.bits <= DIRECT_BITS_MAX or self.op in ROW_OPS
+        return ("pwl", "direct") if small else ("pwl",)
 
     @property
     def wanted(self) -> tuple[str, ...]:
         """The architectures that are asked for; of several, the smallest is to be built."""
         if self.arch != "auto":
             return (self.arch,)
-        return ("pwl",) if self._lines_option else self.possible
+        return ("pwl",) if self.lines_option else self.possible
 
     @property
     def segments(self) -> int:
         """Segments of each table of lines: by default 16, the papers' number.
 
         Twice as many for every 2 bits beyond 8: the error of lines falls with the square of their
-        number.
+        number. The plain 32-bit unit has the papers' 16.
         """
-        return self.entries or max(16, 1 << math.ceil(self.bits / 2))
+        bits = 8 if self.bits == WIDE_BITS else self.bits
+        return self.entries or max(16, 1 << math.ceil(bits / 2))
 
     @property
     def name(self) -> str:
-        """Name of the build and of its Verilog module: by default, of op and bits."""
-        return self.module or f"{re.sub(r'[^0-9A-Za-z_]', '_', self.op)}_int{self.bits}"
-
-    @property
-    def function(self) -> Function:
-        """The function of a unary op."""
-        return lookup(self.op, self.domain)
-
-
-def _within(name: str, value: int, low: int, high: int, context: str = "") -> None:
-    if not low <= value <= high:
-        raise UsageError(f"{name} must be {low} to {high}{context}, not {value}")
+        """Name of the build and of its Verilog module: by default, of what was asked for."""
+        if self.module:
+            return self.module
+        parts = [re.sub(r"[^0-9A-Za-z_]", "_", self.op)]
+        if self.method != "nnlut":
+            parts.append(self.method)
+        parts.append(self.precision or f"int{self.bits}")
+        if self.lanes > 1:
+            parts.append(f"x{self.lanes}")
+        parts += ["masked"] * self.mask + ["writable"] * (self.tables == "writable")
+        return "_".join(parts)

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from sim.accuracy import SoftmaxAccuracy, UnaryAccuracy
 from sim.bench import BenchReport
 from sim.golden import Spec
+from sim.measure import Accuracy
 
 from .cost import Cost
 from .request import Request
@@ -23,15 +23,16 @@ class Candidate:
     Parameters
     ----------
     arch : str
-        ``pwl`` or ``direct``.
+        ``pwl``, ``direct``, or ``integer`` where there are no tables.
     spec : Spec
         The unit.
     verilog : str
         Its Verilog.
-    accuracy : UnaryAccuracy or SoftmaxAccuracy
+    accuracy : Accuracy
         Its measured error.
-    bound_ulp : float
-        Its proven largest error in ulp, over every input.
+    bound_ulp : float or None
+        Its proven largest error in ulp, over every input; infinite if nothing bounds it, None if
+        no proof was tried.
     cost : Cost
         Its cost on the first target that was asked for.
     """
@@ -39,9 +40,14 @@ class Candidate:
     arch: str
     spec: Spec
     verilog: str
-    accuracy: UnaryAccuracy | SoftmaxAccuracy
-    bound_ulp: float
+    accuracy: Accuracy
+    bound_ulp: float | None
     cost: Cost
+
+    @property
+    def error_ulp(self) -> float:
+        """The error that counts: the proven one, or else the largest measured."""
+        return self.accuracy.max_ulp if self.bound_ulp is None else self.bound_ulp
 
 
 @dataclass(frozen=True)

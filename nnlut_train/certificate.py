@@ -18,6 +18,9 @@ The claim is a lower bound: no table of the problem has a smaller objective. `ch
   step at a breakpoint is not looked at, so the bound of a monotone table may not be reached.
 * ``mixed``: the least squared error and the least maximum error, each on its own: a weaker bound.
 
+Of an input with too many codes there is a sample (`Problem.codes`): breakpoints are codes of it, and
+all claims and proofs are of the error over it.
+
 Sums are `numpy.longdouble`, and what their rounding may add is subtracted.
 """
 
@@ -104,6 +107,8 @@ def check(problem: Problem, table: PwlTable, progress: bool = False) -> Proof:
         )
     else:
         proved, how = _squares(problem, points, goal, progress)
+    if problem.sampled:
+        how += f", over a sample of {problem.codes.size:,} of 2^{problem.input.bits} codes"
     complete = bool(proved >= goal)
     if not complete and not weak:
         raise UsageError(f"certificate: a lower bound of {claim:.6g} cannot be proved")
@@ -121,6 +126,12 @@ def _claim(problem: Problem, table: PwlTable) -> tuple[float, float, dict[str, A
         raise UsageError("certificate: the table must have one: fit it with the method optimal")
     if table.meta.get("problem") != problem.digest() or not problem.fits(table):
         raise UsageError("certificate: the table must be one of the given problem")
+    samples = problem.codes.size if problem.sampled else None
+    if certificate.get("samples") != samples:
+        raise UsageError(
+            f"certificate: its samples must be {samples}, not {certificate.get('samples')!r}: a "
+            f"proof is of the codes that were looked at"
+        )
     if table.entries > problem.entries:
         raise UsageError(f"certificate: the table must have at most {problem.entries} entries")
     cost, tiny = problem.cost(table), 1e-15

@@ -15,7 +15,12 @@ import numpy as np
 
 from .errors import UsageError
 
-__all__ = ["Format", "round_shift"]
+__all__ = ["ENUMERATED_BITS", "Format", "round_divide", "round_shift"]
+
+#: Widest format whose codes are all looked at in a fit. Of wider ones, `Format.grid` is a sample.
+ENUMERATED_BITS = 20
+#: Steps of that sample: 2**16.
+GRID_BITS = 16
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,16 @@ class Format:
     def codes(self) -> np.ndarray:
         """All codes, ascending; int64, shape (2**bits,)."""
         return np.arange(self.min, self.max + 1, dtype=np.int64)
+
+    def grid(self) -> np.ndarray:
+        """Codes that stand for all: all, or of a wide format every so many of them, and the last.
+
+        Ascending; int64, shape (2**bits,), or (2**16 + 1,) of more than `ENUMERATED_BITS` bits.
+        """
+        if self.bits <= ENUMERATED_BITS:
+            return self.codes()
+        step = 1 << (self.bits - GRID_BITS)
+        return np.append(np.arange(self.min, self.max + 1, step, dtype=np.int64), self.max)
 
     def real(self, codes: np.ndarray) -> np.ndarray:
         """Return the float64 values of `codes`."""
@@ -142,3 +157,21 @@ def round_shift(values: np.ndarray, shift: np.ndarray | int) -> np.ndarray:
     """
     half = (np.int64(1) << np.asarray(shift, dtype=np.int64)) >> 1
     return (np.asarray(values, dtype=np.int64) + half) >> shift
+
+
+def round_divide(values: np.ndarray, divisor: int) -> np.ndarray:
+    """Divide `values` by a positive constant, rounding half up.
+
+    Parameters
+    ----------
+    values : int64 array
+        Integers of any shape.
+    divisor : int
+        At least 1.
+
+    Returns
+    -------
+    int64 array
+        ``floor(v / divisor + 1/2)``, exactly.
+    """
+    return (np.asarray(values, dtype=np.int64) + divisor // 2) // divisor

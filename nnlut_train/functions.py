@@ -21,8 +21,12 @@ __all__ = ["FUNCTIONS", "Function", "Reduction", "lookup"]
 
 #: How an argument is brought into a short interval before the table is read.
 #: ``base2``: ``exp(x) = 2**i * 2**f``; ``mantissa``: ``x = m * 2**k``, m in [1, 2);
-#: ``mantissa4``: the same with k even, m in [1, 4); the rest: see `nnlut_train.folding`.
-Reduction = Literal["base2", "mantissa", "mantissa4", "even", "odd", "complement", "relu"]
+#: ``mantissa4``: the same with k even, m in [1, 4); ``quarter``: x in quarter turns is an integer
+#: and a fraction, of which half the quarters see the distance from 1; the rest: see
+#: `nnlut_train.folding`.
+Reduction = Literal[
+    "base2", "mantissa", "mantissa4", "quarter", "even", "odd", "complement", "relu"
+]
 
 
 @dataclass(frozen=True)
@@ -94,17 +98,25 @@ class Function:
     def reduced(self) -> "Function":
         """The function of the reduced argument; itself where there is no range reduction.
 
-        Of exp, ``2^f`` of the fraction f; of reciprocal and log, ``1/m`` and ``ln(m)`` of the
-        fraction m - 1; of rsqrt, ``1/sqrt(m)`` of m in [1, 4).
+        Of exp and exp2, ``2^f`` of the fraction f; of reciprocal and log, ``1/m`` and ``ln(m)`` of
+        the fraction m - 1; of rsqrt and sqrt, ``1/sqrt(m)`` and ``sqrt(m)`` of m in [1, 4); of sin
+        and cos, the sine of the fraction f of a quarter turn.
         """
         return self if self.reduction in (None, *FOLDS) else _REDUCED[self.name]
+
+    @property
+    def symmetry(self) -> str | None:
+        """The kind of fold of a table of the whole function; None where it has none."""
+        if self.reduction == "quarter":
+            return _WAVES[self.name] if self.domain[0] < 0 < self.domain[1] else None
+        return self.reduction if self.reduction in FOLDS else None
 
     def whole_output_format(self, bits: int, inputs: Format, frac: int | None = None) -> Format:
         """Return the finest output format in which no code of `inputs` in `domain` saturates.
 
         Unlike `output_format`, it has an integer bit for exp, which is 1 at 0.
         """
-        x = inputs.real(inputs.codes())
+        x = inputs.real(inputs.grid())
         y = self(x[(x >= self.domain[0]) & (x <= self.domain[1])])
         y = y[np.isfinite(y)]
         form = Format(bool((y < 0).any()), bits, 24 if frac is None else frac)
@@ -118,7 +130,7 @@ class Function:
         By default the finest that holds the function over the part of `domain` that the codes
         reach; a supremum that is a power of two (1 for sigmoid) may saturate by less than 1 ulp.
         """
-        x = inputs.real(inputs.codes())
+        x = inputs.real(inputs.grid())
         inside = (x >= self.domain[0]) & (x <= self.domain[1])
         y = self(x[inside] if inside.any() else x)
         signed = bool((y < 0).any())
@@ -134,6 +146,18 @@ _erf = np.vectorize(math.erf, otypes=[np.float64])
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
     return 0.5 * (1.0 + np.tanh(0.5 * x))
+
+
+def _softplus(x: np.ndarray) -> np.ndarray:
+    return np.logaddexp(0.0, x)
+
+
+def _elu(x: np.ndarray) -> np.ndarray:
+    return np.where(x > 0.0, x, np.expm1(x))
+
+
+def _quarter(f: np.ndarray) -> np.ndarray:
+    return np.sin(0.5 * math.pi * f)
 
 
 def _gelu(x: np.ndarray) -> np.ndarray:
@@ -163,16 +187,31 @@ FUNCTIONS: dict[str, Function] = {
         Function("silu", "x/(1 + e^-x)", lambda x: x * _sigmoid(x), (-8, 8), "relu"),
         Function("hswish", "x relu6(x + 3)/6", lambda x: x * np.clip(x + 3.0, 0.0, 6.0) / 6.0,
                  (-8, 8), "relu"),
-        Function("softplus", "ln(1 + e^x)", lambda x: np.logaddexp(0.0, x), (-8, 8), "relu"),
+        Function("softplus", "ln(1 + e^x)", _softplus, (-8, 8), "relu"),
+        Function("elu", "x for x > 0, else e^x - 1", _elu, (-8, 8)),
+        Function("mish", "x tanh(ln(1 + e^x))", lambda x: x * np.tanh(_softplus(x)), (-8, 8)),
+        Function("hsigmoid", "relu6(x + 3)/6", lambda x: np.clip(x + 3.0, 0.0, 6.0) / 6.0,
+                 (-4, 4), "complement"),
+        Function("sqrt", "sqrt(x)", np.sqrt, (0, 16), "mantissa4"),
+        Function("exp2", "2^x", np.exp2, (-8, 0), "base2"),
+        Function("sin", "sin(x)", np.sin, (-math.pi, math.pi), "quarter"),
+        Function("cos", "cos(x)", np.cos, (-math.pi, math.pi), "quarter"),
     )
 }  # fmt: skip
+
+#: The symmetry of a whole wave.
+_WAVES = {"sin": "odd", "cos": "even"}
 
 #: What is left of each function whose range is reduced, by that function's name.
 _REDUCED: dict[str, Function] = {
     "exp": Function("2^f", "2^f", np.exp2, (0, 1)),
+    "exp2": Function("2^f", "2^f", np.exp2, (0, 1)),
     "reciprocal": Function("1/m", "1/(1 + f)", lambda f: 1.0 / (1.0 + f), (0, 1)),
     "rsqrt": Function("1/sqrt(m)", "1/sqrt(m)", lambda m: 1.0 / np.sqrt(m), (1, 4)),
+    "sqrt": Function("sqrt(m)", "sqrt(m)", np.sqrt, (1, 4)),
     "log": Function("ln(m)", "ln(1 + f)", np.log1p, (0, 1)),
+    "sin": Function("sin(pi/2 f)", "sin(pi/2 f)", _quarter, (0, 1)),
+    "cos": Function("sin(pi/2 f)", "sin(pi/2 f)", _quarter, (0, 1)),
 }
 
 

@@ -20,8 +20,9 @@ Real = Callable[[np.ndarray], np.ndarray]
 
 
 def table_errors(
-    table: DirectTable | PwlTable, target: np.ndarray, weights: np.ndarray | None = None
-) -> dict[str, float]:
+    table: DirectTable | PwlTable, target: np.ndarray, weights: np.ndarray | None = None, *,
+    codes: np.ndarray | None = None,
+) -> dict[str, float]:  # fmt: skip
     """Measure a table at every input code.
 
     Parameters
@@ -32,6 +33,8 @@ def table_errors(
         Real values at every input code, ascending; clipped to what the output can hold.
     weights : float64 array, same shape, optional
         Weights of the codes in ``line_mse``; a code of weight 0 does not count at all.
+    codes : int64 array, same shape, optional
+        The input codes that `target` is at, where it is not at all.
 
     Returns
     -------
@@ -41,7 +44,7 @@ def table_errors(
         (weighted) and maximum error of the lines before the output is rounded, as real numbers:
         what the fit minimises.
     """
-    codes = table.input.codes()
+    codes = table.input.codes() if codes is None else codes
     target = table.output.clip(target)
     ulp = np.abs(table.output.real(table.lookup(codes)) - target) / table.output.scale
     used = np.ones(len(codes), dtype=bool) if weights is None else weights > 0

@@ -11,7 +11,7 @@ import numpy as np
 from .errors import UsageError
 from .fit.making import make_problem
 from .fit.problem import Problem
-from .folding import FOLDS, fold_for
+from .folding import fold_for
 from .formats import Format
 from .functions import FUNCTIONS, Function, lookup
 from .histograms import Histogram
@@ -103,9 +103,9 @@ def add_problem(parser: argparse.ArgumentParser) -> None:
         help="one table for several input scales 2^-A to 2^-B, each of --bits bits, as GQA-LUT has "
         "it")  # fmt: skip
     add("--fold", choices=("auto", "none"), default="none",
-        help="auto: use the function's symmetry (tanh, erf, sigmoid, gelu, silu, hswish, "
-        "softplus), or fit the function of the reduced argument (exp: 2^f, reciprocal: 1/m, rsqrt: "
-        "1/sqrt(m), log: ln(m)). Default: %(default)s")  # fmt: skip
+        help="auto: use the function's symmetry (tanh, erf, sigmoid, hsigmoid, gelu, silu, hswish, "
+        "softplus, sin, cos), or fit the function of the reduced argument (exp, exp2: 2^f, "
+        "reciprocal: 1/m, rsqrt: 1/sqrt(m), sqrt: sqrt(m), log: ln(m)). Default: %(default)s")  # fmt: skip
     add("--objective", choices=("mse", "max", "weighted", "mixed"),
         help="mean squared error; maximum error; squared error weighted by --weights; squared "
         "error plus --mix times the squared maximum error. Default: mse; max with "
@@ -179,7 +179,7 @@ def _function(arguments: argparse.Namespace) -> Function:
         raise UsageError(
             "--domain must reach 2^-40 to 2^40, not {:g},{:g}".format(*function.domain)
         )
-    if arguments.fold == "auto" and function.reduction not in FOLDS:
+    if arguments.fold == "auto" and function.symmetry is None:
         if arguments.domain is not None and function.reduced is not function:
             raise UsageError("--domain goes with --fold none for a function whose range is reduced")
         return function.reduced
@@ -294,10 +294,10 @@ def problem_of(arguments: argparse.Namespace) -> tuple[Problem, Function]:
         if not weights.any():
             raise UsageError(f"{arguments.weights}: must have counts where the input has codes")
     fold = None
-    if arguments.fold == "auto" and function.reduction in FOLDS:
+    if arguments.fold == "auto" and function.symmetry is not None:
         if shared:
             raise UsageError(f"--scales must not be given with --fold auto for {function.name}")
-        fold = fold_for(function, function.reduction, inputs, output)
+        fold = fold_for(function, function.symmetry, inputs, output)
     error = None
     if arguments.max_error is not None:
         value, in_ulp = arguments.max_error

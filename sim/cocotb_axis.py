@@ -25,18 +25,31 @@ def _stalls(probability: float, seed: int) -> Iterator[bool]:
         yield draw() < probability
 
 
-def _frames(codes: np.ndarray, last: np.ndarray, size: int) -> list[bytes]:
-    """Return a byte string a row, `size` bytes a beat, in the order of the lanes."""
-    words = (codes & ((1 << (8 * size)) - 1)).tolist()
-    rows: list[bytes] = []
-    row = b""
-    for word, end in zip(words, last.tolist(), strict=True):
-        row += word.to_bytes(size, "little")
-        if end:
+def _frames(
+    codes: np.ndarray, keep: np.ndarray | None, user: np.ndarray | None, last: np.ndarray,
+    size: int,
+) -> list[AxiStreamFrame]:  # fmt: skip
+    """Return a frame a row, `size` bytes a beat, in the order of the lanes."""
+    codes = codes.reshape(len(codes), -1)
+    step = size // codes.shape[1]
+    rows: list[AxiStreamFrame] = []
+    row = AxiStreamFrame(b"", tkeep=[], tuser=[])
+    for beat, lanes in enumerate((codes & ((1 << 8 * step) - 1)).tolist()):
+        for lane, code in enumerate(lanes):
+            row.tdata += code.to_bytes(step, "little")
+            row.tkeep += [1 if keep is None else int(keep[beat, lane])] * step
+            row.tuser += [0 if user is None else int(user[beat])] * step
+        if last[beat]:
             rows.append(row)
-            row = b""
-    assert not row, "the vectors must end with a row's end"
+            row = AxiStreamFrame(b"", tkeep=[], tuser=[])
+    assert not row.tdata, "the vectors must end with a row's end"
     return rows
+
+
+def _kept(frame: AxiStreamFrame) -> list[int | None]:
+    """Return the bytes of a frame, None for those that are not kept."""
+    keep = frame.tkeep or [1] * len(frame.tdata)
+    return [byte if kept else None for byte, kept in zip(frame.tdata, keep, strict=True)]
 
 
 async def _run(dut: HierarchyObject, stall: float) -> None:
@@ -58,12 +71,13 @@ async def _run(dut: HierarchyObject, stall: float) -> None:
     dut.aresetn.value = 1
     await ClockCycles(dut.aclk, 2)
     sizes = [len(port) // 8 for port in (dut.s_axis_tdata, dut.m_axis_tdata)]
-    for row in _frames(vectors.input, vectors.input_last, sizes[0]):
-        await source.send(AxiStreamFrame(row))
-    wanted = _frames(vectors.output, vectors.output_last, sizes[1])
-    for index, row in enumerate(wanted):
-        result = bytes((await sink.recv()).tdata)
-        assert result == row, f"row {index} must be {row.hex()}, not {result.hex()}"
+    entering = vectors.input, vectors.input_keep, vectors.input_user, vectors.input_last
+    for row in _frames(*entering, sizes[0]):
+        await source.send(row)
+    leaving = vectors.output, vectors.output_keep, None, vectors.output_last
+    for index, row in enumerate(_frames(*leaving, sizes[1])):
+        wanted, result = _kept(row), _kept(await sink.recv(compact=False))
+        assert result == wanted, f"row {index} must be {wanted}, not {result}"
     await ClockCycles(dut.aclk, 32)
     assert sink.empty(), "the unit gives more rows than it was given"
 

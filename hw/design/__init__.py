@@ -1,17 +1,25 @@
 """From what a user asks for to a unit's specification."""
 
-from sim.golden import Spec
+from collections.abc import Callable
 
+from sim.golden import LanesSpec, Spec, WritableSpec
+
+from ..choices import ROW_OPS
 from ..request import Request
+from .base2 import base2
+from .ibert import ibert
+from .norm import norm
+from .shared import shared
 from .softmax import softmax
 from .tables import FOLDED_DIRECT_BITS_MIN, Tables
 from .unary import unary
+from .vasyltsov import lut2d, rexp
 
 __all__ = ["FOLDED_DIRECT_BITS_MIN", "design"]
 
 
 def design(request: Request, arch: str, *, progress: bool = False) -> Spec:
-    """Return the specification of `request` in architecture `arch` ("pwl" or "direct").
+    """Return the specification of `request` in architecture `arch`.
 
     Parameters
     ----------
@@ -22,5 +30,19 @@ def design(request: Request, arch: str, *, progress: bool = False) -> Spec:
     progress : bool
         Show the progress of long fits on a terminal.
     """
-    tables = Tables(request, arch, progress)
-    return softmax(tables) if request.op == "softmax" else unary(tables)
+    spec = _maker(request)(Tables(request, arch, progress))
+    if not spec.longest and request.lanes > 1:
+        spec = LanesSpec(spec, request.lanes)
+    return WritableSpec(spec) if request.tables == "writable" else spec
+
+
+def _maker(request: Request) -> Callable[[Tables], Spec]:
+    """Return what makes the unit, of one lane if it is unary."""
+    if request.op == "softmax":
+        made = {"nnlut": softmax, "rexp": rexp, "lut2d": lut2d, "base2": base2, "ibert": ibert}
+        return made[request.method]
+    if len(request.ops) > 1:
+        return shared
+    if request.method == "ibert":
+        return ibert
+    return norm if request.op in ROW_OPS else unary

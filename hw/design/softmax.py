@@ -22,8 +22,8 @@ def softmax(tables: Tables) -> SoftmaxSpec:
     frac = request.bits - 4 if request.input_frac is None else request.input_frac
     inputs = Format(True, request.bits, frac)
     distance = Format(False, request.bits, frac)
-    out_frac = request.bits if request.output_frac is None else request.output_frac
-    output = Format(False, request.bits, out_frac)
+    out_frac = request.output_bits if request.output_frac is None else request.output_frac
+    output = Format(False, request.output_bits, out_frac)
     # docs/softmax.md: the sum of `length` rounded tails costs at most 1/8 ulp, ...
     exp_frac = out_frac + math.ceil(math.log2(request.length)) + 2
     # ... and the relative errors of the tables, in all, less than 3/8 ulp.
@@ -41,4 +41,6 @@ def softmax(tables: Tables) -> SoftmaxSpec:
     # The sum is at least the exponential of a distance of 0, which is 1 less the table's error.
     shift_max = total.bits - exp_frac
     reciprocal = tables.reciprocal(total, inverse, accuracy, entries, shift_max, False)
-    return SoftmaxSpec(inputs, output, request.length, exp, reciprocal)
+    return SoftmaxSpec(
+        inputs, output, request.length, exp, reciprocal, request.lanes, request.mask
+    )  # fmt: skip

@@ -14,12 +14,21 @@ from nnlut_train import fit
 from nnlut_train.direct import direct_table
 from nnlut_train.errors import UsageError
 from nnlut_train.fit.making import make_problem
-from nnlut_train.folding import FOLDS, Fold, fold_for
+from nnlut_train.folding import Fold, fold_for
 from nnlut_train.formats import Format
 from nnlut_train.functions import Function
-from sim.golden import DirectSpec, ExpSpec, LogSpec, PwlSpec, ReciprocalSpec, UnarySpec
+from sim.golden import (
+    DirectSpec,
+    ExpSpec,
+    LogSpec,
+    PwlSpec,
+    ReciprocalSpec,
+    SineSpec,
+    UnarySpec,
+)
 
-from ..request import DIRECT_BITS_MAX, Request
+from ..choices import DIRECT_BITS_MAX
+from ..request import Request
 
 __all__ = ["FOLDED_DIRECT_BITS_MIN", "Tables"]
 
@@ -28,6 +37,9 @@ __all__ = ["FOLDED_DIRECT_BITS_MIN", "Tables"]
 #: bits it takes 20 to 55 % more gates; at 10 bits 5 to 32 % less, but the table fits one block RAM
 #: of an ECP5 anyway, and LUTs are added; from 11 bits on it saves gates (18 to 53 %) and block RAM.
 FOLDED_DIRECT_BITS_MIN = 11
+
+#: Pi with 128 fraction bits: float64 has too few for the remainders of large angles.
+PI_128 = 0x3_243F6A88_85A308D3_13198A2E_03707344
 
 
 @dataclass(frozen=True)
@@ -49,11 +61,16 @@ class Tables:
     progress: bool = False
 
     def exp(
-        self, inputs: Format, output: Format, sign: int, accuracy: int, entries: int
-    ) -> ExpSpec:
-        """exp(sign x) by base 2; the mantissa has a relative error of about 2**-accuracy."""
-        factor_frac = accuracy + 2
-        bits = min(accuracy, inputs.frac + factor_frac)
+        self, inputs: Format, output: Format, sign: int, accuracy: int, entries: int,
+        base: float = math.e,
+    ) -> ExpSpec:  # fmt: skip
+        """base**(sign x) by base 2; the mantissa has a relative error of about 2**-accuracy.
+
+        Of base 2, the factor is exact: 1, with as many fraction bits as give the table a bit to see.
+        """
+        factor_frac = max(0, 1 - inputs.frac) if base == 2 else accuracy + 2
+        seen = accuracy if self.arch == "pwl" else min(accuracy - 2, DIRECT_BITS_MAX)
+        bits = min(seen, inputs.frac + factor_frac)
         if bits < 1:
             raise UsageError(
                 f"--input-frac must be at least {1 - factor_frac} for the range reduction of exp, "
@@ -67,33 +84,55 @@ class Tables:
             "2^f", target, fraction, Format(False, accuracy + 1, accuracy), entries, "max",
             lambda f: np.exp2(f + half * fraction.scale),
         )  # fmt: skip
-        factor = sign * round(math.log2(math.e) * 2**factor_frac)
+        factor = sign * round(math.log2(base) * 2**factor_frac)
         return ExpSpec(inputs, output, table, factor, factor_frac)
 
     def reciprocal(
         self, inputs: Format, output: Format, accuracy: int, entries: int, shift_max: int,
-        root: bool,
+        root: bool, inverse: bool = True,
     ) -> ReciprocalSpec:  # fmt: skip
-        """1/x or 1/sqrt(x) by normalisation; the mantissa has an error of about 2**-accuracy."""
+        """1/x, 1/sqrt(x) or sqrt(x) by normalisation.
+
+        The table of the mantissa has an error of about 2**-accuracy.
+        """
         width = inputs.bits + (root and (inputs.bits - inputs.frac) % 2)
         seen = accuracy + 2 * root if self.arch == "pwl" else min(accuracy - 2, DIRECT_BITS_MAX)
         bits = max(1, min(seen, width - (not root)))
-        mantissa = Format(False, bits, bits - 2 * root)
         half = 0.5 if bits < width - (not root) else 0.0
+        table = self.mantissa(bits, half, accuracy, entries, root, inverse)
+        return ReciprocalSpec(inputs, output, table, root, shift_max, inverse)
+
+    def mantissa(
+        self, bits: int, half: float, accuracy: int, entries: int, root: bool,
+        inverse: bool = True,
+    ) -> UnarySpec:  # fmt: skip
+        """1/m for m in [1, 2), or 1/sqrt(m) or sqrt(m) for m in [1, 4).
+
+        Parameters
+        ----------
+        bits : int
+            Bits of m that the table sees: below the leading one, or with the two integer bits.
+        half : float
+            How far into a step of these bits m is: 0.5 where there are more, which it does not see.
+        accuracy, entries, root, inverse
+            See `reciprocal`.
+        """
+        mantissa = Format(False, bits, bits - 2 * root)
         offset, name = (0.0, "1/sqrt(m)") if root else (1.0, "1/m")
+        name = name if inverse else "sqrt(m)"
 
         def reference(x: np.ndarray) -> np.ndarray:
             m = np.maximum(x + half * mantissa.scale + offset, 1.0)
-            return 1.0 / np.sqrt(m) if root else 1.0 / m
+            m = np.sqrt(m) if root else m
+            return 1.0 / m if inverse else m
 
         codes = mantissa.real(mantissa.codes())
         value = Format(False, accuracy + 2, accuracy + 1)
-        table = self.lines(
+        return self.lines(
             name, reference(codes), mantissa, value, entries, "max", reference,
             weights=(codes >= 1.0).astype(float) if root else None,
-            nn_signs=(-1, 1),
+            nn_signs=(-1, 1) if inverse else (0, 0),
         )  # fmt: skip
-        return ReciprocalSpec(inputs, output, table, root, shift_max)
 
     def log(self, inputs: Format, output: Format, entries: int) -> LogSpec:
         """ln(x) by normalisation: but for the last rounding, an error of about 1/16 ulp.
@@ -121,6 +160,30 @@ class Tables:
         factor = round(math.log(2.0) * 2**factor_frac)
         return LogSpec(inputs, output, table, factor, factor_frac)
 
+    def sine(
+        self, inputs: Format, output: Format, entries: int, cosine: bool
+    ) -> SineSpec:
+        """sin(x) or cos(x) by quarter waves: but for the last rounding, about 1/8 ulp.
+
+        1/16 ulp is the value of the table, at most 1/20 what it does not see of the fraction, and
+        1/40 what the factor is off for the largest argument.
+        """
+        frac = max(1, output.frac + 4)
+        fraction = Format(False, frac, frac)
+        factor_frac = frac + 1 + inputs.bits - inputs.signed - inputs.frac
+        factor = ((2 << (128 + factor_frac + 1)) // PI_128 + 1) >> 1
+        # Whole turns make no difference: of coarse arguments each code has some.
+        factor %= 1 << max(0, inputs.frac + factor_frac + 2)
+
+        def reference(f: np.ndarray) -> np.ndarray:
+            return np.sin(0.5 * math.pi * (f + 0.5 * fraction.scale))
+
+        table = self.lines(
+            "sin(pi/2 f)", reference(fraction.real(fraction.grid())), fraction, fraction, entries,
+            "mse", reference,
+        )  # fmt: skip
+        return SineSpec(inputs, output, table, factor, factor_frac, cosine)
+
     def table(
         self, function: Function, inputs: Format, output: Format, entries: int, objective: str
     ) -> UnarySpec:
@@ -128,9 +191,9 @@ class Tables:
         fold = None
         direct = self.arch == "direct"
         pays = not direct or inputs.bits >= FOLDED_DIRECT_BITS_MIN
-        if self.request.fold == "auto" and function.reduction in FOLDS and pays:
-            fold = fold_for(function, function.reduction, inputs, output, rounded=direct)
-        target = function(inputs.real(inputs.codes()))
+        if self.request.fold == "auto" and function.symmetry is not None and pays:
+            fold = fold_for(function, function.symmetry, inputs, output, rounded=direct)
+        target = function(inputs.real(inputs.grid()))
         return self.lines(
             function.name, target, inputs, output, entries, objective, function,
             nn_signs=function.nn_signs, fold=fold,
@@ -152,6 +215,6 @@ class Tables:
             objective=objective, nn_signs=nn_signs,
         )  # fmt: skip
         table = fit.fit(
-            problem, self.request.method, seed=self.request.seed, progress=self.progress
+            problem, self.request.fit_method, seed=self.request.seed, progress=self.progress
         )
         return PwlSpec(table)

@@ -1,26 +1,15 @@
 """Natural logarithm by leading-zero normalisation."""
 
-from collections.abc import Sequence
-
 from amaranth.hdl import Const, Mux, Value
 
 from sim.golden import LogSpec
 
-from ..fixed import round_shift, saturate, shape_of
+from ..fixed import round_shift, saturate, select, shape_of
 from ..pipeline import Pipe
 from .normalise import normalise
 from .unary import Unary, emit, stages
 
 __all__ = ["Log"]
-
-
-def _select(index: Value, values: Sequence[Value]) -> Value:
-    """Return ``values[index]``: multiplexers, of constants little more than a gate a bit."""
-    if len(values) == 1:
-        return values[0]
-    bit = (len(values) - 1).bit_length() - 1
-    low, high = values[: 1 << bit], values[1 << bit :]
-    return Mux(index[bit], _select(index, high), _select(index, low))
 
 
 class Log(Unary):
@@ -43,7 +32,7 @@ def _(spec: LogSpec, pipe: Pipe, code: Value) -> Value:
     zeros = pipe.align(zeros, start, "zeros")
     zero = pipe.align(zero, start, "zero")
     # A multiplication would take a DSP block, and more gates.
-    term = _select(zeros, [Const(spec.term_of(count)) for count in range(spec.shifts + 1)])
+    term = select(zeros, [Const(spec.term_of(count)) for count in range(spec.shifts + 1)])
     shifted = saturate(round_shift((value << spec.left) + term, spec.right), spec.output)
     (result,) = pipe.cut(result=Mux(zero, Const(spec.output.min, shape_of(spec.output)),
                                     shifted))  # fmt: skip

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Mux, Value
+from amaranth.hdl import Cat, Mux, Value
 from amaranth.lib import data
 
 from nnlut_train.tables import PwlTable
@@ -13,18 +13,18 @@ from ..pipeline import Pipe
 from .fold import magnitude, rest, unfold
 from .unary import Unary, stages
 
-__all__ = ["Pwl"]
+__all__ = ["Pwl", "comparator_tree"]
 
 
-def _comparator_tree(code: Value, breakpoints: Sequence[int], leaves: Sequence[Value]) -> Value:
+def comparator_tree(code: Value, breakpoints: Sequence[Value], leaves: Sequence[Value]) -> Value:
     """Return the leaf of the segment that holds `code`; ``code >= breakpoint`` goes right."""
     if not breakpoints:
         return leaves[0]
     middle = len(breakpoints) // 2
     return Mux(
         code >= breakpoints[middle],
-        _comparator_tree(code, breakpoints[middle + 1 :], leaves[middle + 1 :]),
-        _comparator_tree(code, breakpoints[:middle], leaves[: middle + 1]),
+        comparator_tree(code, breakpoints[middle + 1 :], leaves[middle + 1 :]),
+        comparator_tree(code, breakpoints[:middle], leaves[: middle + 1]),
     )
 
 
@@ -44,14 +44,14 @@ def _(spec: PwlSpec, pipe: Pipe, code: Value) -> Value:
     line = data.StructLayout(
         {"slope": shape_of(table.slope), "intercept": shape_of(table.intercept)}
     )
+    breakpoints, slopes, intercepts = pipe.store.lines(table)
     leaves = [
-        Value.cast(line.const({"slope": slope, "intercept": intercept}))
-        for slope, intercept in zip(table.slopes, table.intercepts, strict=True)
+        Cat(slope, intercept) for slope, intercept in zip(slopes, intercepts, strict=True)
     ]
     fold, start = table.fold, pipe.stage
     argument, left = magnitude(code, fold), rest(code, fold)
     selected, argument = pipe.cut(
-        line=_comparator_tree(argument, table.breakpoints, leaves), code=argument
+        line=comparator_tree(argument, breakpoints, leaves), code=argument
     )
     product, intercept = pipe.cut(
         product=line(selected).slope * argument, intercept=line(selected).intercept

@@ -1,4 +1,4 @@
-"""Reciprocal and reciprocal square root by leading-zero normalisation."""
+"""Reciprocal, square root and its reciprocal by leading-zero normalisation."""
 
 from amaranth.hdl import Const, Mux, Value
 
@@ -13,7 +13,7 @@ __all__ = ["Reciprocal"]
 
 
 class Reciprocal(Unary):
-    """1/x or 1/sqrt(x); latency 3 more than the table's, throughput 1 beat a clock.
+    """1/x, 1/sqrt(x) or sqrt(x); latency 3 more than the table's, throughput 1 beat a clock.
 
     The stages: count leading zeros; normalise; the table of the mantissa; shift, rounding and
     saturation. Parameters and members: `Unary`.
@@ -30,8 +30,8 @@ def _(spec: ReciprocalSpec, pipe: Pipe, code: Value) -> Value:
     value = emit(spec.mantissa, pipe, mantissa)
     steps = pipe.align(steps, start, "steps")
     zero = pipe.align(zero, start, "zero")
-    right = (spec.right - steps)[: spec.right.bit_length()]
+    right = spec.right_of(steps)[: spec.right_max.bit_length()]
     shifted = saturate(round_shift(value << spec.left, right), spec.output)
-    (result,) = pipe.cut(result=Mux(zero, Const(spec.output.max, shape_of(spec.output)),
+    (result,) = pipe.cut(result=Mux(zero, Const(spec.at_zero, shape_of(spec.output)),
                                     shifted))  # fmt: skip
     return result

@@ -6,10 +6,11 @@ from amaranth.hdl import Module, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from sim.golden import UnarySpec
+from sim.golden import LanesSpec, UnarySpec
 
 from ..pipeline import Pipe
-from ..stream import beats
+from ..store import CONSTANTS, Store
+from ..stream import input_beats, lanes_of, output_beats
 
 __all__ = ["Unary", "emit", "stages"]
 
@@ -43,31 +44,42 @@ class Unary(wiring.Component):
 
     Parameters
     ----------
-    spec : UnarySpec
+    spec : UnarySpec or LanesSpec
         What the unit computes.
 
     Members
     -------
     i : In(stream.Signature(StructLayout))
-        ``data``: argument code, format ``spec.input``. ``last``: end of the row.
+        ``data``: argument code, format ``spec.input``; with several lanes an array of them, and
+        ``keep``. ``last``: end of the row.
     o : Out(stream.Signature(StructLayout))
-        ``data``: result code, format ``spec.output``. ``last``: that of the argument.
+        ``data``: result code, format ``spec.output``, likewise. ``keep``, ``last``: those of the
+        argument; lanes that are not kept have any result.
     """
 
-    def __init__(self, spec: UnarySpec) -> None:
+    #: Where the tables are.
+    store: Store = CONSTANTS
+
+    def __init__(self, spec: UnarySpec | LanesSpec) -> None:
         self.spec = spec
-        super().__init__({"i": In(beats(spec.input)), "o": Out(beats(spec.output))})
+        super().__init__({"i": In(input_beats(spec)), "o": Out(output_beats(spec))})
 
     def elaborate(self, platform: object) -> Module:
         """Return the unit's logic."""
         m = Module()
         advance = ~self.o.valid | self.o.ready
-        pipe = Pipe(m, advance)
-        result = emit(self.spec, pipe, self.i.payload.data)
+        pipe = Pipe(m, advance, store=self.store)
+        unit = self.spec.unit if isinstance(self.spec, LanesSpec) else self.spec
+        if unit.user_bits:
+            pipe.user = self.i.payload.user
+        results = pipe.each(lambda lane, code: emit(unit, lane, code), lanes_of(self.i.payload))
         m.d.comb += [
             self.i.ready.eq(advance),
             self.o.valid.eq(pipe.align(self.i.valid, 0, "valid", reset=True)),
-            self.o.payload.data.eq(result),
             self.o.payload.last.eq(pipe.align(self.i.payload.last, 0, "last")),
         ]
+        for code, result in zip(lanes_of(self.o.payload), results, strict=True):
+            m.d.comb += code.eq(result)
+        if self.spec.lanes > 1:
+            m.d.comb += self.o.payload.keep.eq(pipe.align(self.i.payload.keep, 0, "keep"))
         return m

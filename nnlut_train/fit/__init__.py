@@ -96,7 +96,7 @@ def fit(
     if problem.constrained and method != "optimal":
         raise UsageError(f"constraints go with the method optimal, not with {method}")
     *integers, notes = module.solve(problem, seed, progress)
-    used = problem.input.codes()[problem.used]
+    used = problem.codes[problem.used]
     if problem.fold is not None:  # a code that its mirror image answers for counts, too
         used = problem.input.saturate(np.union1d(used, -used))
     used = problem.input.real(used)
@@ -108,9 +108,13 @@ def fit(
         "entries": problem.entries, "problem": problem.digest(),
         "versions": {"nnlut": metadata.version("nnlut"), "numpy": np.__version__}, **notes,
     }  # fmt: skip
+    if problem.sampled:  # neither errors nor a certificate are of all codes
+        meta["samples"] = problem.codes.size
     table = problem.table(*integers, meta)
     meta["cost"] = problem.cost(table)
-    meta["errors"] = metrics.table_errors(table, problem.target, problem.weights)
+    meta["errors"] = metrics.table_errors(
+        table, problem.target, problem.weights, codes=problem.codes
+    )
     if cache:
         # A cache that cannot be written costs time, not the result.
         with contextlib.suppress(OSError):

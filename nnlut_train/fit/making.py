@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 
 from ..folding import Fold, answering
-from ..formats import Format
+from ..formats import ENUMERATED_BITS, Format
 from .problem import Problem
 
 __all__ = ["coefficient_formats", "format_for", "make_problem", "quantize"]
+
+#: Widest coefficient of an input of more than `ENUMERATED_BITS` bits: the papers' INT32.
+WIDE_BITS = 32
 
 
 def quantize(
@@ -44,7 +47,7 @@ def make_problem(
     name : str
         The function's.
     target : float64 array, shape (2**inputs.bits,)
-        Its values at every input code, ascending, not limited to the output's range.
+        Its values at every code of ``inputs.grid()``, ascending, not limited to the output's range.
     inputs, output, entries, reference, fold, weights
         See `Problem`. There are no more segments than the argument has codes.
     slope, intercept : Format, optional
@@ -55,7 +58,7 @@ def make_problem(
     if fold is None:
         argument = inputs
         at = np.arange(target.size) if weights is None else np.flatnonzero(weights)
-        codes, used = inputs.codes()[at], output.clip(target)[at]
+        codes, used = inputs.grid()[at], output.clip(target)[at]
     else:
         argument = fold.magnitude
         # Every magnitude is also the code of a positive argument: x in [0, max].
@@ -84,7 +87,9 @@ def coefficient_formats(
     """Return formats for slope and intercept: their rounding costs at most 1/16 ulp each.
 
     A slope's rounding error grows along its segment, which is as long as all codes over
-    `entries`; the ranges are those of the lines through neighbouring codes.
+    `entries`; the ranges are those of the lines through neighbouring codes. Of inputs of more than
+    `nnlut_train.formats.ENUMERATED_BITS` bits, the coefficients have `WIDE_BITS` bits at most, the
+    slope fewer where product and sum would not fit 63 bits.
 
     Parameters
     ----------
@@ -95,17 +100,33 @@ def coefficient_formats(
     entries : int
         Number of segments.
     codes : int64 array, shape (n,), optional
-        Codes of `inputs` that `target` is at, ascending; all by default.
+        Codes of `inputs` that `target` is at, ascending; ``inputs.grid()`` by default.
     """
-    x = inputs.real(inputs.codes() if codes is None else codes)
+    x = inputs.real(inputs.grid() if codes is None else codes)
     slopes = np.diff(target) / np.diff(x) if len(target) > 1 else np.zeros(1)
     intercepts = target[: len(slopes)] - slopes * x[: len(slopes)]
     segment_bits = max(0, inputs.bits - math.floor(math.log2(entries)))
     slope_frac = max(output.frac + 2 + segment_bits - inputs.frac, output.frac + 3 - inputs.frac)
-    return (
-        format_for(slopes, slope_frac),
-        format_for(np.append(intercepts, target), output.frac + 3),
-    )
+    slope = format_for(slopes, slope_frac)
+    intercept = format_for(np.append(intercepts, target), output.frac + 3)
+    if inputs.bits <= ENUMERATED_BITS:
+        return slope, intercept
+    intercept = _coarser(intercept, max(0, intercept.bits - WIDE_BITS))
+    slope = _coarser(slope, max(0, slope.bits - WIDE_BITS))
+    while slope.bits > 1 and _reach(slope, intercept, inputs) >> 62:
+        slope = _coarser(slope, 1)
+    return slope, _coarser(intercept, max(0, intercept.frac - slope.frac - inputs.frac))
+
+
+def _coarser(form: Format, bits: int) -> Format:
+    """Return `form` without its lowest `bits` bits, but with one at least."""
+    return Format(form.signed, max(1, form.bits - bits), form.frac - bits)
+
+
+def _reach(slope: Format, intercept: Format, inputs: Format) -> int:
+    """Return what product and sum may reach; see `nnlut_train.tables.PwlTable`."""
+    largest, argument, added = (max(-f.min, f.max) for f in (slope, inputs, intercept))
+    return largest * argument + (added << max(0, slope.frac + inputs.frac - intercept.frac))
 
 
 def format_for(values: Iterable[float], frac: int) -> Format:

@@ -14,6 +14,9 @@ adds points to the lines' sums, in the order of the breakpoints (`Points.start`)
 A squared error of more than `MAX_STARTS` codes, and under constraints of more than
 `MAX_CONSTRAINED` allows, is searched on a grid of breakpoints, then on ever finer ones near what
 was found; a bound on the gap to the optimum is proved and noted.
+
+Of an input whose codes are too many to be looked at there is a sample (`Problem.codes`). Breakpoints
+are codes of the sample then, and a bound is one on the error over the sample; the note says so.
 """
 
 from bisect import bisect_left
@@ -117,6 +120,8 @@ class _Solver:
         self.formats = problem.slope, problem.intercept
         self.tube: Tube | None = None if points.free else (points.lower, points.upper)
         self.direction = problem.direction if problem.monotone else 0
+        #: Codes from one point to the next, where there is a sample of them only.
+        self.step = int(np.diff(problem.codes[:2])[0]) if problem.sampled else 1
 
     def table(self, lines: tuple) -> PwlTable:
         """Return the table of first points, slopes and intercepts."""
@@ -124,8 +129,8 @@ class _Solver:
         return self.problem.table(self.points.start[first[1:]], slopes, intercepts, {})
 
     def starts(self, grid: int) -> np.ndarray:
-        """Return the indices of the first point of every `grid` codes."""
-        block = self.points.start // grid
+        """Return the indices of the first point of every `grid` codes (of a sample: of it)."""
+        block = self.points.start // (grid * self.step)
         return np.flatnonzero(np.diff(block, prepend=block[0] - 1))
 
     def grid(self, most: int) -> int:
@@ -252,7 +257,8 @@ def solve(
     notes : dict
         ``certificate``: what is proved, for `nnlut_train.certificate` to check. ``lower_bound``:
         no table of the problem has a smaller objective; ``gap``: how far the table may be from it,
-        as a fraction of its own objective: 0 for an optimum, up to rounding (1e-8); for ``max``
+        as a fraction of its own objective: 0 for an optimum, up to rounding (1e-8); ``samples``, if
+        the objective is that of so many sampled codes, not of all; for ``max``
         also ``blocks``: ranges of argument codes, one more than breakpoints, in each of which no
         line does better.
 
@@ -276,6 +282,8 @@ def solve(
     bound = min(bound, cost)
     gap = (cost - bound) / cost if cost else 0.0
     certificate |= {"lower_bound": bound, "gap": gap if gap > 1e-8 else 0.0}
+    if problem.sampled:
+        certificate["samples"] = problem.codes.size
     integers = (found.breakpoints, found.slopes, found.intercepts)
     return *(np.array(v, dtype=np.int64) for v in integers), {"certificate": certificate}
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import UsageError
 from ..folding import Fold
-from ..formats import Format
+from ..formats import ENUMERATED_BITS, Format
 from ..tables import PwlTable
 
 __all__ = ["OBJECTIVES", "Points", "Problem"]
@@ -59,14 +59,15 @@ class Problem:
         Name for people and for the table's meta data.
     target : float64 array, shape (2**input.bits,)
         Wanted real value at every input code, ascending. Values that the output cannot hold are
-        clipped to what it can.
+        clipped to what it can. Of an input of more than `nnlut_train.formats.ENUMERATED_BITS` bits
+        at every code of ``input.grid()`` only: the table is then fitted to this sample.
     input, output, slope, intercept : Format
         Formats of the table; see `PwlTable`.
     entries : int
         Number of segments at most.
     objective : str
         One of `OBJECTIVES`. The error is measured before the output is rounded.
-    weights : float64 array, shape (2**input.bits,), optional
+    weights : float64 array, shape of `target`, optional
         Non-negative weight of each code in the squared error; equal weights by default. In every
         objective a code of weight 0 does not count.
     reference : callable, optional
@@ -119,7 +120,7 @@ class Problem:
     mix: float = 0.0
 
     def __post_init__(self) -> None:
-        count = 1 << self.input.bits
+        count = self.codes.size
         if self.target.shape != (count,) or np.isnan(self.target).any():
             raise UsageError(f"a problem's target must be {count} numbers, one an input code")
         if not 1 <= self.entries <= 1 << self.argument.bits:
@@ -141,6 +142,11 @@ class Problem:
                     f"formats that share lines must be no finer than the input {self.input}, and "
                     f"of its sign, not {form}"
                 )
+        if self.sampled and (self.shared or self.fold):
+            raise UsageError(
+                f"lines of an input of more than {ENUMERATED_BITS} bits must not be folded, nor "
+                f"shared by several scales"
+            )
         if self.shared and (self.fold or self.monotone or self.max_ulp is not None):
             raise UsageError(
                 "lines that several scales share must not be folded, monotone, or limited in ulp"
@@ -149,6 +155,16 @@ class Problem:
             raise UsageError(
                 f"the largest error of a rounded output must be 0.5 ulp or more, not {self.max_ulp}"
             )
+
+    @property
+    def codes(self) -> np.ndarray:
+        """Input codes that `target` is at, ascending: all, or a sample; int64."""
+        return self.input.grid()
+
+    @property
+    def sampled(self) -> bool:
+        """Whether `codes` are not all there are."""
+        return self.input.bits > ENUMERATED_BITS
 
     @property
     def argument(self) -> Format:
@@ -163,7 +179,7 @@ class Problem:
 
     @property
     def used(self) -> np.ndarray:
-        """Which input codes count; bool array, shape (2**input.bits,)."""
+        """Which of `codes` count; bool array, shape of `target`."""
         if self.weights is None:
             return np.ones(self.target.shape, dtype=bool)
         return self.weights > 0
@@ -178,8 +194,7 @@ class Problem:
         """Return what the lines approximate, at real arguments `x` of any shape."""
         x = np.asarray(x, dtype=np.float64)
         if self.reference is None:
-            codes = self.input.codes()
-            value = np.interp(x, self.input.real(codes), self.target)
+            value = np.interp(x, self.input.real(self.codes), self.target)
         else:
             value = self.output.clip(self.reference(x))
         return value if self.fold is None else self.fold.refold(x, value, 1.0, 1.0)
@@ -203,8 +218,12 @@ class Problem:
         step = 1 << drop
         low = max(form.min, -(-self.input.min // step))
         high = min(form.max, self.input.max // step)
-        codes = np.arange(low, high + 1, dtype=np.int64) * step  # in units of the input
-        at = codes - self.input.min
+        if self.sampled:
+            codes = self.codes
+            at = np.arange(codes.size)
+        else:
+            codes = np.arange(low, high + 1, dtype=np.int64) * step  # in units of the input
+            at = codes - self.input.min
         used = self.used[at]
         if not used.any():
             raise UsageError(f"format {form} must have codes inside the domain")

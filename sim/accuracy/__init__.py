@@ -4,10 +4,17 @@ The reference is the exact function of the dequantised input, limited to the out
 is one step of the output code. A correctly rounded result is within 0.5 ulp.
 """
 
-from .softmax import SoftmaxAccuracy, protocol_rows, softmax_accuracy, softmax_reference
+from .norm import NormAccuracy, norm_accuracy
+from .softmax import (
+    SoftmaxAccuracy,
+    protocol_rows,
+    softmax_accuracy,
+    softmax_floor,
+    softmax_reference,
+)
 from .unary import UnaryAccuracy, unary_accuracy
 
 __all__ = [
-    "SoftmaxAccuracy", "UnaryAccuracy", "protocol_rows", "softmax_accuracy", "softmax_reference",
-    "unary_accuracy",
+    "NormAccuracy", "SoftmaxAccuracy", "UnaryAccuracy", "norm_accuracy", "protocol_rows",
+    "softmax_accuracy", "softmax_floor", "softmax_reference", "unary_accuracy",
 ]  # fmt: skip

@@ -22,9 +22,11 @@ class UnaryAccuracy:
     worst_code : int
         Input code of the largest error.
     codes : int
-        Input codes measured: all.
+        Input codes measured.
     clipped : int
         Input codes whose exact result the output format cannot hold; they count as its limit.
+    sampled : bool
+        Whether there are too many codes to measure all of them.
     """
 
     max_ulp: float
@@ -32,6 +34,7 @@ class UnaryAccuracy:
     worst_code: int
     codes: int
     clipped: int
+    sampled: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures as JSON-ready data."""

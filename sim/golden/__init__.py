@@ -9,21 +9,57 @@ from typing import Any
 
 from nnlut_train.errors import UsageError
 
+from .base2 import Base2Spec
 from .direct import DirectSpec
 from .exp import ExpSpec
+from .ibert_norm import IbertNormSpec
+from .ibert_softmax import IbertSoftmaxSpec
+from .iexp import IExpSpec
+from .igelu import IGeluSpec
+from .isqrt import ISqrtSpec
+from .lanes import LANES, LanesSpec
 from .log import LogSpec
+from .lut2d import Lut2dSpec
+from .norm import NormSpec
 from .pwl import PwlSpec
 from .reciprocal import ReciprocalSpec
+from .rexp import RexpSpec
+from .rows import RowSpec
+from .shared import SharedSpec
+from .sine import SineSpec
 from .softmax import SoftmaxSpec
 from .spec import Spec, UnarySpec
+from .writable import WritableSpec
 
 __all__ = [
-    "DirectSpec", "ExpSpec", "LogSpec", "PwlSpec", "ReciprocalSpec", "SoftmaxSpec", "Spec",
-    "UnarySpec", "spec_from_json",
+    "LANES",
+    "Base2Spec",
+    "DirectSpec",
+    "ExpSpec",
+    "IExpSpec",
+    "IGeluSpec",
+    "ISqrtSpec",
+    "IbertNormSpec",
+    "IbertSoftmaxSpec",
+    "LanesSpec",
+    "LogSpec",
+    "Lut2dSpec",
+    "NormSpec",
+    "PwlSpec",
+    "ReciprocalSpec",
+    "RexpSpec",
+    "RowSpec",
+    "SharedSpec",
+    "SineSpec",
+    "SoftmaxSpec",
+    "Spec",
+    "UnarySpec",
+    "WritableSpec",
+    "spec_from_json",
 ]  # fmt: skip
 
 _KINDS: dict[str, type[Spec]] = {
-    cls.kind: cls for cls in (DirectSpec, ExpSpec, LogSpec, PwlSpec, ReciprocalSpec, SoftmaxSpec)
+    cls.kind: cls for cls in (Base2Spec, DirectSpec, ExpSpec, IbertNormSpec, IbertSoftmaxSpec, IExpSpec, IGeluSpec, ISqrtSpec, LanesSpec, LogSpec, Lut2dSpec, NormSpec, PwlSpec, ReciprocalSpec, RexpSpec, SharedSpec, SineSpec, SoftmaxSpec, WritableSpec)
 }
 
 

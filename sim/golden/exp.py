@@ -17,6 +17,8 @@ __all__ = ["ExpSpec"]
 class ExpSpec(UnarySpec):
     """``exp(x) = 2**(x log2 e) = 2**i * 2**f``: a table of 2**f on [0, 1), and a shift by i.
 
+    With another factor than log2(e), it is the power of another base: with 1, 2**x.
+
     The table's error is relative to the result, so small results are as accurate as large ones;
     a table of exp itself has the same absolute error everywhere, which a softmax sums up.
 
@@ -29,7 +31,7 @@ class ExpSpec(UnarySpec):
     fraction : UnarySpec
         Table of 2**f; its input has only fraction bits and is unsigned, its output is unsigned.
     factor : int
-        log2(e) as an integer, negated if the unit is to compute exp(-x).
+        log2(e) as an integer, negated if the unit is to compute exp(-x); a power of two for 2**x.
     factor_frac : int
         Fraction bits of `factor`.
     """
@@ -88,12 +90,21 @@ class ExpSpec(UnarySpec):
         """Two clocks (multiply by log2 e; shift, round, saturate) and the table's."""
         return 2 + self.fraction.latency
 
-    def compute(self, codes: np.ndarray) -> np.ndarray:
-        """Return ``saturate(round_shift(table(f) << left, right))``."""
+    def _split(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return i, and the code of f."""
         power = (self.input.check(codes) * self.factor) >> self.drop
         bits = self.fraction.input.bits
-        exponent = power >> bits
-        mantissa = self.fraction.compute(power & ((1 << bits) - 1))
+        return power >> bits, power & ((1 << bits) - 1)
+
+    def segment(self, codes: np.ndarray) -> np.ndarray:
+        """Return i, and the segment of f."""
+        exponent, fraction = self._split(codes)
+        return (exponent << 32) + self.fraction.segment(fraction)
+
+    def compute(self, codes: np.ndarray) -> np.ndarray:
+        """Return ``saturate(round_shift(table(f) << left, right))``."""
+        exponent, fraction = self._split(codes)
+        mantissa = self.fraction.compute(fraction)
         right = np.minimum(self.right_of(exponent), self.right_max)
         result = round_shift(mantissa << self.left, np.maximum(right, 0))
         # 2**integer_bits and above: the shift would have to go left.

@@ -1,6 +1,7 @@
-"""Reciprocal and reciprocal square root by leading-zero normalisation."""
+"""Reciprocal, square root and its reciprocal by leading-zero normalisation."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,24 +16,26 @@ __all__ = ["ReciprocalSpec"]
 
 @dataclass(frozen=True)
 class ReciprocalSpec(UnarySpec):
-    """1/x or 1/sqrt(x): normalise x to m * 2**k, look up the mantissa m, shift by k.
+    """1/x, 1/sqrt(x) or sqrt(x): normalise x to m * 2**k, look up the mantissa m, shift by k.
 
-    For 1/x, m is in [1, 2) and the table sees the bits below the leading one. For 1/sqrt(x), k is
+    For 1/x, m is in [1, 2) and the table sees the bits below the leading one. For the roots, k is
     even, m is in [1, 4), and the table sees m with its two integer bits; codes below 1 never occur.
 
     Parameters
     ----------
     input : Format
-        Unsigned format of x. The result for x = 0 is the largest output code.
+        Unsigned format of x. The result for x = 0 is the largest output code, of sqrt(x) 0.
     output : Format
         Unsigned format of the result; saturates.
     mantissa : UnarySpec
         The table; unsigned input of at most as many bits as x has to offer.
     root : bool
-        True for 1/sqrt(x).
+        True for 1/sqrt(x) and sqrt(x).
     shift_max : int
         Largest normalising left shift. ``input.bits`` serves every x; less makes the shifter
         smaller where x is known to be large.
+    inverse : bool
+        False for sqrt(x).
     """
 
     kind = "reciprocal"
@@ -42,6 +45,7 @@ class ReciprocalSpec(UnarySpec):
     mantissa: UnarySpec
     root: bool
     shift_max: int
+    inverse: bool = True
 
     def __post_init__(self) -> None:
         for name, form in (("input", self.input), ("output", self.output)):
@@ -54,6 +58,8 @@ class ReciprocalSpec(UnarySpec):
             )
         if self.shift_max < 0:
             raise UsageError(f"spec: reciprocal.shift_max must be >= 0, not {self.shift_max}")
+        if not (self.root or self.inverse):
+            raise UsageError("spec: reciprocal.inverse must be true without root, not false")
 
     @property
     def step(self) -> int:
@@ -78,28 +84,54 @@ class ReciprocalSpec(UnarySpec):
     @property
     def _right(self) -> int:
         exponent = (self.width - self.step - self.input.frac) // self.step
-        return self.mantissa.output.frac - self.output.frac + exponent
+        drop = self.mantissa.output.frac - self.output.frac
+        return drop + exponent if self.inverse else drop - exponent
 
     @property
     def left(self) -> int:
         """Constant left shift of the table's value, so that the variable shift only goes right."""
-        return max(0, self.shifts - self._right)
+        return max(0, self.shifts * self.inverse - self._right)
 
     @property
     def right(self) -> int:
-        """Right shift for a normalising shift of 0; each step of that one makes it 1 less."""
+        """Right shift for a normalising shift of 0."""
         return self._right + self.left
+
+    @property
+    def right_max(self) -> int:
+        """Largest right shift."""
+        return self.right if self.inverse else self.right + self.shifts
+
+    def right_of(self, steps: Any) -> Any:
+        """Return the right shift after a normalisation by `steps`: each makes it 1 less, or more.
+
+        At least 0; an array, or a value of the hardware.
+        """
+        return self.right - steps if self.inverse else self.right + steps
 
     @property
     def latency(self) -> int:
         """Three clocks (count zeros; normalise; shift, round, saturate) and the table's."""
         return 3 + self.mantissa.latency
 
+    def _split(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the steps of the normalisation, and what the table sees of m."""
+        normal, steps = normalise(self.input.check(codes), self.width, self.step, self.shifts)
+        return steps, (normal >> self.window_low) & ((1 << self.mantissa.input.bits) - 1)
+
+    def segment(self, codes: np.ndarray) -> np.ndarray:
+        """Return the steps of the normalisation, and the segment of m."""
+        steps, mantissa = self._split(codes)
+        return (steps << 32) + self.mantissa.segment(mantissa)
+
+    @property
+    def at_zero(self) -> int:
+        """The result for x = 0."""
+        return self.output.max if self.inverse else 0
+
     def compute(self, codes: np.ndarray) -> np.ndarray:
-        """Return ``saturate(round_shift(table(m) << left, right - steps))``."""
-        codes = self.input.check(codes)
-        normal, steps = normalise(codes, self.width, self.step, self.shifts)
-        mantissa = (normal >> self.window_low) & ((1 << self.mantissa.input.bits) - 1)
+        """Return ``saturate(round_shift(table(m) << left, right_of(steps)))``."""
+        steps, mantissa = self._split(codes)
         value = self.mantissa.compute(mantissa)
-        result = self.output.saturate(round_shift(value << self.left, self.right - steps))
-        return np.where(codes == 0, self.output.max, result)
+        result = self.output.saturate(round_shift(value << self.left, self.right_of(steps)))
+        return np.where(np.asarray(codes) == 0, self.at_zero, result)

@@ -9,13 +9,14 @@ from nnlut_train.errors import UsageError
 from nnlut_train.formats import Format, round_shift
 
 from .reciprocal import ReciprocalSpec
-from .spec import Spec, UnarySpec
+from .rows import RowSpec
+from .spec import UnarySpec
 
 __all__ = ["SoftmaxSpec"]
 
 
 @dataclass(frozen=True)
-class SoftmaxSpec(Spec):
+class SoftmaxSpec(RowSpec):
     """``p = e / sum(e)`` with ``e = exp(x - max(x))``: tables for exp and for the reciprocal.
 
     Parameters
@@ -25,11 +26,17 @@ class SoftmaxSpec(Spec):
     output : Format
         Unsigned format of the probabilities.
     length : int
-        Elements of the longest row. A longer row is cut: see `hw.units.softmax.Softmax`.
+        Elements of the longest row, a multiple of `lanes`. A longer row is cut: see
+        `hw.units.rows.RowPass`.
     exp : UnarySpec
         Table of exp(-d); its input is the unsigned distance d from the row's maximum.
     reciprocal : ReciprocalSpec
         Reciprocal of the exact sum.
+    lanes : int
+        Elements a beat.
+    mask : bool
+        Whether elements can be masked: they leave maximum and sum alone, and give 0. A row without
+        any other is all 0.
     """
 
     kind = "softmax"
@@ -39,14 +46,11 @@ class SoftmaxSpec(Spec):
     length: int
     exp: UnarySpec
     reciprocal: ReciprocalSpec
-
-    #: Clocks of the softmax itself between the last logit of a row and its first probability:
-    #: through both row buffers, the accumulator, and the final multiply and round.
-    OVERHEAD = 5
+    lanes: int = 1
+    mask: bool = False
 
     def __post_init__(self) -> None:
-        if self.length < 1:
-            raise UsageError(f"spec: softmax.length must be at least 1, not {self.length}")
+        self.check_length()
         distance = Format(False, self.input.bits, self.input.frac)
         if not self.input.signed or self.exp.input != distance:
             raise UsageError(
@@ -66,23 +70,27 @@ class SoftmaxSpec(Spec):
         return self.exp.output.frac + self.reciprocal.output.frac - self.output.frac
 
     def latency_of(self, length: int) -> int:
-        """Return the clocks from a row's first logit to its first probability.
+        """Return the clocks from a row's first beat to its first probabilities.
 
         The row is read once for its maximum and once for its sum; a probability leaves when its
-        row's reciprocal is known.
+        row's reciprocal is known. Six clocks are the accumulators', the row buffers', and the final
+        multiply and round; with several lanes, maximum and sum take a tree each.
         """
-        return 2 * length + self.exp.latency + self.reciprocal.latency + self.OVERHEAD
+        trees = 2 * (self.lanes > 1)
+        tables = self.exp.latency + self.reciprocal.latency
+        return 2 * self.beats(length) + tables + trees + 6
 
     @cached_property
     def _exponentials(self) -> np.ndarray:
         return self.exp.compute(self.exp.input.codes())
 
-    def compute(self, codes: np.ndarray) -> np.ndarray:
-        """Return the probabilities (int64) of rows of logits, shape (..., length of the row)."""
-        codes = self.input.check(codes)
-        size = codes.shape[-1] if codes.ndim else 0
-        if not 1 <= size <= self.length:
-            raise UsageError(f"a row must have 1 to {self.length} elements, not {size}")
-        e = self._exponentials[codes.max(axis=-1, keepdims=True) - codes]
+    def compute(self, codes: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+        """Return the probabilities of rows of logits; see `RowSpec.compute`."""
+        codes = self.check_rows(codes)
+        mask = self.check_mask(codes, mask)
+        present = np.where(mask, self.input.min, codes)
+        # A masked logit may be larger than the maximum.
+        distance = np.maximum(present.max(axis=-1, keepdims=True) - codes, 0)
+        e = np.where(mask, 0, self._exponentials[distance])
         r = self.reciprocal.compute(e.sum(axis=-1, keepdims=True))
         return self.output.saturate(round_shift(e * r, self.shift))

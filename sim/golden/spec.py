@@ -3,7 +3,8 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import Field, fields
-from typing import Any, ClassVar, Self
+from types import NoneType
+from typing import Any, ClassVar, Self, get_args, get_origin
 
 import numpy as np
 
@@ -18,8 +19,9 @@ __all__ = ["Spec", "TableSpec", "UnarySpec"]
 class Spec(ABC):
     """A unit's specification; the subclasses are frozen dataclasses.
 
-    Every field is a `Format`, a `Table`, another `Spec`, an integer or a boolean, so that
-    `describe` and `from_json` need no code of their own in a subclass.
+    Every field is a `Format`, a `Table`, another `Spec`, an integer or a boolean (or None where its
+    type says so), or a tuple of any number of tables, so that `describe` and `from_json` need no
+    code of their own in a subclass.
     """
 
     kind: ClassVar[str]
@@ -28,6 +30,14 @@ class Spec(ABC):
     #: Formats of the data that enters and leaves: a field, or a property.
     input: Format
     output: Format
+    #: Elements a beat.
+    lanes: int = 1
+    #: Whether elements can be masked.
+    mask: bool = False
+    #: Bits that a beat carries beside its codes (``tuser``).
+    user_bits: int = 0
+    #: Fields with a table of values by the position in the row.
+    positional: tuple[str, ...] = ()
 
     @abstractmethod
     def compute(self, codes: np.ndarray) -> np.ndarray:
@@ -46,6 +56,20 @@ class Spec(ABC):
         The row has `length` beats, enters without a gap, and meets an idle unit.
         """
 
+    @property
+    def longest(self) -> int:
+        """Elements of the longest row, where results depend on the whole row; else 0."""
+        return 0
+
+    @property
+    def bare(self) -> "Spec":
+        """What is computed, without what only changes the interface; a subclass may wrap it."""
+        return self
+
+    def beats(self, length: int) -> int:
+        """Return the beats of a row of `length` elements."""
+        return -(-length // self.lanes)
+
     def tables(self, prefix: str = "") -> Iterator[tuple[str, Table]]:
         """Yield ``(name, table)`` of every table inside."""
         for field in fields(self):
@@ -54,6 +78,9 @@ class Spec(ABC):
                 yield prefix or field.name, value
             elif isinstance(value, Spec):
                 yield from value.tables(f"{prefix}.{field.name}" if prefix else field.name)
+            elif isinstance(value, tuple):
+                name = f"{prefix}.{field.name}" if prefix else field.name
+                yield from ((f"{name}.{number}", table) for number, table in enumerate(value))
 
     def describe(self) -> dict[str, Any]:
         """Return the specification as JSON-ready data."""
@@ -63,10 +90,19 @@ class Spec(ABC):
                 return str(value)
             if isinstance(value, Table):
                 return value.to_json()
+            if isinstance(value, tuple):
+                return [plain(item) for item in value]
             return value.describe() if isinstance(value, Spec) else value
 
         own = {field.name: plain(getattr(self, field.name)) for field in fields(self)}
         return {"kind": self.kind, **own}
+
+    @classmethod
+    def _table(cls, data: Any, wanted: type[Table], name: str) -> Table:
+        table = from_json(data)
+        if not isinstance(table, wanted):
+            raise UsageError(f"spec: {cls.kind}.{name} must be a {wanted.kind}")
+        return table
 
     @classmethod
     def from_json(cls, data: dict[str, Any], nested: Callable[[Any], "Spec"]) -> Self:
@@ -75,22 +111,32 @@ class Spec(ABC):
         for field in fields(cls):
             if field.name not in data:
                 raise UsageError(f"spec: {cls.kind}.{field.name} is missing")
-            value = data[field.name]
-            if field.type is Format:
+            value, wanted = data[field.name], field.type
+            if NoneType in (choices := get_args(wanted)):
+                (wanted,) = (choice for choice in choices if choice is not NoneType)
+                if value is None:
+                    values[field.name] = None
+                    continue
+            if wanted is Format:
                 value = Format.parse(value)
-            elif isinstance(field.type, type) and issubclass(field.type, Table):
-                value = from_json(value)
-                if not isinstance(value, field.type):
-                    raise UsageError(f"spec: {cls.kind}.{field.name} must be a {field.type.kind}")
-            elif isinstance(field.type, type) and issubclass(field.type, Spec):
+            elif get_origin(wanted) is tuple:
+                if not isinstance(value, list):
+                    raise UsageError(f"spec: {cls.kind}.{field.name} must be a list of tables")
+                value = tuple(
+                    cls._table(item, get_args(wanted)[0], f"{field.name}.{number}")
+                    for number, item in enumerate(value)
+                )
+            elif isinstance(wanted, type) and issubclass(wanted, Table):
+                value = cls._table(value, wanted, field.name)
+            elif isinstance(wanted, type) and issubclass(wanted, Spec):
                 value = nested(value)
-                if not isinstance(value, field.type):
+                if not isinstance(value, wanted):
                     raise UsageError(
                         f"spec: {cls.kind}.{field.name} must not be of kind {value.kind}"
                     )
-            elif type(value) is not field.type:
+            elif type(value) is not wanted:
                 raise UsageError(
-                    f"spec: {cls.kind}.{field.name} must be {field.type.__name__}, not {value!r}"
+                    f"spec: {cls.kind}.{field.name} must be {wanted.__name__}, not {value!r}"
                 )
             values[field.name] = value
         return cls(**values)
@@ -107,6 +153,14 @@ class UnarySpec(Spec):
     def latency_of(self, length: int) -> int:
         """Return `latency`: it does not depend on the row."""
         return self.latency
+
+    def segment(self, codes: np.ndarray) -> np.ndarray:
+        """Return a number for each of `codes` (int64, same shape): equal where nothing else serves.
+
+        It changes where another segment of a table, another shift or another sign takes over; it
+        is 0 throughout where every code has a value of its own.
+        """
+        return np.zeros(np.shape(codes), dtype=np.int64)
 
 
 class TableSpec(UnarySpec):
@@ -128,3 +182,10 @@ class TableSpec(UnarySpec):
     def compute(self, codes: np.ndarray) -> np.ndarray:
         """Return what the table has for `codes`."""
         return self.table.lookup(self.input.check(codes))
+
+    def segment(self, codes: np.ndarray) -> np.ndarray:
+        """Return the segment of each code, below 0 where the argument is folded."""
+        if isinstance(self.table, DirectTable):
+            return super().segment(codes)
+        number = self.table.segment(codes)
+        return number if self.table.fold is None else np.where(codes < 0, -1 - number, number)

@@ -8,7 +8,8 @@ import pytest
 
 from hw import options
 from hw.design import design
-from hw.request import OPS, Request
+from hw.choices import OPS
+from hw.request import Request
 from nnlut_train.errors import UsageError
 from nnlut_train.files import load, save
 from nnlut_train.formats import Format

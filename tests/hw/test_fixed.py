@@ -8,7 +8,7 @@ from amaranth.hdl import Module, Signal, signed, unsigned
 from amaranth.sim import Simulator
 
 from hw import fixed
-from nnlut_train.formats import Format, round_shift
+from nnlut_train.formats import Format, round_divide, round_shift
 
 FORMATS = [
     Format(is_signed, bits, 0) for is_signed in (False, True) for bits in (1, 2, 4, 6, 7, 8, 9, 12)
@@ -66,6 +66,27 @@ def test_variable_shift(is_signed, bits, shift_bits):
     )
     wanted = round_shift(form.codes()[:, None], np.array(shifts))
     assert result == wanted.ravel().tolist()
+
+
+@pytest.mark.parametrize("bits", [1, 5, 10])
+def test_constant_division(bits):
+    form = Format(False, bits, 0)
+    source = Signal(fixed.shape_of(form))
+    divisors = [1, 2, 3, 7, 10, 15, 16, 255, 1000, 4095]
+    values = [fixed.round_divide(source, divisor) for divisor in divisors]
+    results = simulate(source, values, form.codes().tolist())
+    for divisor, result in zip(divisors, results, strict=True):
+        assert result == round_divide(form.codes(), divisor).tolist(), divisor
+
+
+@pytest.mark.parametrize("divisor", [3, 15, 255, 32767])
+def test_constant_division_of_wide_values_at_the_edges(divisor):
+    source = Signal(30)
+    edges = [n * divisor + divisor // 2 + near for n in (0, 1, 2, 77, 2**30 // divisor - 1)
+             for near in (-1, 0, 1, 2)]  # fmt: skip
+    codes = [*edges, 2**30 - 1]
+    (result,) = simulate(source, [fixed.round_divide(source, divisor)], codes)
+    assert result == [(2 * code + divisor) // (2 * divisor) for code in codes]
 
 
 def test_ties_go_up_on_both_sides_of_zero():

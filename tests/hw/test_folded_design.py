@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-import hw.request
+import hw.choices
 from hw import options
 from hw.design import FOLDED_DIRECT_BITS_MIN, design
 from hw.request import Request
@@ -190,4 +190,4 @@ def test_a_given_table_that_is_not_folded_goes_with_any_fold():
 
 
 def test_the_widths_of_direct_tables_that_are_folded_are_those_of_requests():
-    assert 4 < FOLDED_DIRECT_BITS_MIN <= hw.request.DIRECT_BITS_MAX
+    assert 4 < FOLDED_DIRECT_BITS_MIN <= hw.choices.DIRECT_BITS_MAX

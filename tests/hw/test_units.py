@@ -8,7 +8,8 @@ from benching import check
 from faults import spec_of
 
 from hw.design import design
-from hw.request import FOLD_CHOICES, OPS, Request
+from hw.choices import FOLD_CHOICES, OPS
+from hw.request import Request
 from hw.units import unit_of
 from nnlut_train.errors import UsageError
 from nnlut_train.formats import Format

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hw.design import design
-from hw.request import OPS, Request
+from hw.choices import OPS
+from hw.request import Request
 from hw.result import ERROR_BOUND_ULP
 from nnlut_train.formats import Format
 from nnlut_train.functions import FUNCTIONS

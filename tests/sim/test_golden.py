@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from naive import half_up, limit, naive, naive_softmax
 
 from hw.design import design
-from hw.request import FOLD_CHOICES, OPS, Request
+from hw.choices import FOLD_CHOICES, OPS
+from hw.request import Request
 from nnlut_train.errors import UsageError
 from nnlut_train.formats import Format
 from nnlut_train.tables import DirectTable, PwlTable

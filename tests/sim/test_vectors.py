@@ -21,7 +21,8 @@ def spec():
 
 
 def equal(a, b):
-    return all((x == y).all() for x, y in zip(vars(a).values(), vars(b).values(), strict=True))
+    pairs = zip(a.arrays().items(), b.arrays().items(), strict=True)
+    return all(x == y and (v == w).all() for (x, v), (y, w) in pairs)
 
 
 def archive(**arrays):

@@ -1,0 +1,197 @@
+"""Whether the options of a request are in range and go together."""
+
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+from nnlut_train import fit
+from nnlut_train.errors import UsageError
+from nnlut_train.functions import lookup
+from sim.golden import LANES
+
+from .choices import (
+    ARCHS,
+    DIRECT_BITS_MAX,
+    EPS,
+    FOLD_CHOICES,
+    LENGTH_MAX,
+    METHODS,
+    PRECISIONS,
+    ROW_OPS,
+    TABLES_CHOICES,
+    WIDE_BITS,
+)
+
+if TYPE_CHECKING:
+    from .request import Request
+
+__all__ = ["check"]
+
+
+def _within(name: str, value: float, low: float, high: float, context: str = "") -> None:
+    if not low <= value <= high:
+        raise UsageError(f"{name} must be {low} to {high}{context}, not {value}")
+
+
+def _one_of(name: str, value: Any, allowed: tuple[Any, ...], context: str = "") -> None:
+    if value not in allowed:
+        raise UsageError(
+            f"{name} must be one of {', '.join(map(str, allowed))}{context}, not {value!r}"
+        )
+
+
+def check(request: "Request") -> None:
+    """Check a request.
+
+    Raises
+    ------
+    UsageError
+        If an option is out of range, or does not go with another.
+    """
+    _names(request)
+    _belong(request)
+    _ranges(request)
+    if request.table is not None:
+        _table(request)
+    _architecture(request)
+
+
+def _names(request: "Request") -> None:
+    """Check what is chosen from a list."""
+    if request.op not in ROW_OPS:
+        if len(set(request.ops)) < len(request.ops):
+            raise UsageError(f"--op must name each function once, not {request.op}")
+        for op in request.ops:
+            if op in ROW_OPS:
+                raise UsageError(f"--op must be {op} alone, or unary functions, not {request.op}")
+            lookup(op, request.domain)
+    _one_of("--method", request.method, METHODS.get(request.op, ("nnlut",)), f" for {request.op}")
+    for name, value, allowed in (
+        ("--fit", request.fit_method, tuple(fit.METHODS)),
+        ("--arch", request.arch, ARCHS),
+        ("--fold", request.fold, FOLD_CHOICES),
+        ("--tables", request.tables, TABLES_CHOICES),
+        ("--lanes", request.lanes, LANES),
+        ("--precision", request.precision or "uint8", PRECISIONS),
+    ):
+        _one_of(name, value, allowed)
+    if request.module is not None and not re.fullmatch(r"[A-Za-z_]\w*", request.module, re.ASCII):
+        raise UsageError(f"--name must be a Verilog identifier, not {request.module!r}")
+
+
+def _belong(request: "Request") -> None:
+    """Check that every option goes with the op and the method."""
+    op, row, norm = request.op, request.op in ROW_OPS, request.op in EPS
+    formula, shared = request.by_formula, len(request.ops) > 1
+    published = request.method in ("rexp", "lut2d")
+    rules = (
+        ("--domain", request.domain is not None, not row and not shared, "one unary function"),
+        ("--table", request.table is not None, not row and not shared and not formula,
+         "one unary function"),
+        ("--length", request.length is not None, row, " and ".join(ROW_OPS)),
+        ("--mask", request.mask, op == "softmax", "softmax"),
+        ("--eps", request.eps is not None, norm, "layernorm and rmsnorm"),
+        ("--gamma", request.gamma is not None, norm, "layernorm and rmsnorm"),
+        ("--beta", request.beta is not None, norm, "layernorm and rmsnorm"),
+        ("--input-frac", request.input_frac is not None, not shared, "one function"),
+        ("--output-frac", request.output_frac is not None, not shared and not published,
+         "other methods"),
+        ("--fit", request.fit is not None, not formula, "tables of lines"),
+        ("--entries", request.entries is not None, request.method != "ibert", "tables"),
+        ("--fold", request.fold != "auto", not formula, "tables of lines"),
+        ("--tables writable", request.tables == "writable", not formula, "tables of lines"),
+        ("--precision", request.precision is not None, published, "--method rexp and lut2d"),
+    )  # fmt: skip
+    for name, given, goes, what in rules:
+        if given and not goes:
+            method = f" by {request.method}" if request.method != "nnlut" else ""
+            raise UsageError(f"{name} goes with {what}, not with {op}{method}")
+
+
+def _ranges(request: "Request") -> None:
+    op, row, norm = request.op, request.op in ROW_OPS, request.op in EPS
+    if not (request.bits == WIDE_BITS and not row and not request.by_formula):
+        low, high = (8, 16) if norm else (4, 12) if op == "softmax" else (4, 16)
+        more = "" if row or request.by_formula else f", or {WIDE_BITS}"
+        if not low <= request.bits <= high:
+            raise UsageError(f"--bits must be {low} to {high}{more} for {op}, not {request.bits}")
+    if request.output_bits != WIDE_BITS or request.bits != WIDE_BITS:
+        _within("--output-bits", request.output_bits, 8 if norm else 4, 16, f" for {op}")
+    if request.entries is not None:
+        most = LENGTH_MAX if request.by_formula else min(256, 1 << request.bits)
+        _within("--entries", request.entries, 1, most)
+    if row:
+        _within("--length", request.length, 1, LENGTH_MAX)
+        if over := request.length % request.lanes:
+            fitting = request.length + request.lanes - over
+            raise UsageError(
+                f"--length must be a multiple of --lanes {request.lanes}, such as {fitting}, "
+                f"not {request.length}"
+            )
+    _within("--seed", request.seed, 0, 2**32 - 1)
+    for name, frac in (
+        ("--input-frac", request.input_frac),
+        ("--output-frac", request.output_frac),
+    ):
+        if frac is not None:
+            _within(name, frac, -16, 31 if request.bits == WIDE_BITS else 24)
+    if op == "softmax" and request.output_frac is not None:
+        # Its tables grow with the accuracy of the output.
+        _within("--output-frac", request.output_frac, 0, 14, " for softmax")
+    if norm:
+        if not 0 <= request.eps < math.inf:
+            raise UsageError(f"--eps must be a number of at least 0, not {request.eps}")
+        for name, values in (("--gamma", request.gamma), ("--beta", request.beta)):
+            if values is not None and len(values) != request.length:
+                raise UsageError(
+                    f"{name} must have --length = {request.length} numbers, not {len(values)}"
+                )
+            if values is not None and not all(map(math.isfinite, values)):
+                raise UsageError(f"{name} must be finite numbers")
+
+
+def _table(request: "Request") -> None:
+    """Check that the table is one of this request."""
+    table = request.table
+    given = {"--entries": request.entries, "--input-frac": request.input_frac,
+             "--output-frac": request.output_frac, "--fit": request.fit}  # fmt: skip
+    for name, value in given.items():
+        if value is not None:
+            raise UsageError(f"{name} must not be given with --table, which fixes it")
+    if table.meta.get("function", request.op) != request.op:
+        raise UsageError(f"--table must be of {request.op}, not of {table.meta['function']}")
+    asked = table.meta.get("request")
+    scales = asked.get("scales") if isinstance(asked, dict) else None
+    if isinstance(scales, list) and len(scales) > 1 and table.input.bits > request.bits:
+        raise UsageError(
+            "--table must be of one input scale (one of FILE.frac*.json), not the shared "
+            f"one of {len(scales)} scales"
+        )
+    if table.input.bits != request.bits:
+        raise UsageError(f"--bits must be the table's {table.input.bits}, not {request.bits}")
+    if request.fold == "none" and table.fold is not None:
+        raise UsageError(
+            f"--fold must be auto with a --table that is folded ({table.fold.kind}), not none"
+        )
+    if request.arch not in ("auto", table.kind):
+        raise UsageError(f"--arch must be the table's, {table.kind}, not {request.arch}")
+    if request.tables == "writable" and table.kind != "pwl":
+        raise UsageError(
+            f"--tables writable goes with a table of lines, not with a {table.kind} one"
+        )
+
+
+def _architecture(request: "Request") -> None:
+    direct = request.arch == "direct"
+    if direct and request.op not in ROW_OPS and request.bits > DIRECT_BITS_MAX:
+        raise UsageError(
+            f"--arch direct must have --bits of at most {DIRECT_BITS_MAX}, not {request.bits}"
+        )
+    if direct and (option := request.lines_option):
+        raise UsageError(f"{option} goes with --arch pwl, not with --arch direct")
+    if request.arch != "auto" and request.arch not in request.possible:
+        raise UsageError(
+            f"--arch must be auto for {request.op} "
+            f"{'by ' + request.method if request.by_formula else 'as asked for'}, "
+            f"not {request.arch}"
+        )

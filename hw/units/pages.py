@@ -1,0 +1,69 @@
+"""Values by the position in the row (gamma, beta) in a memory of two pages."""
+
+from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.lib.memory import Memory
+
+from nnlut_train.tables import DirectTable
+from sim.golden.register_map import Array, Block
+
+from ..store import ReadPort, words_of
+
+__all__ = ["Pages"]
+
+
+class Pages:
+    """A ping-pong pair of memories, one of which is read while the other is written.
+
+    A commit swaps them if something was written since the last one; so a table of which nothing was
+    written stays. As a memory outlives a reset, the values after a reset are in a ROM, which is
+    read until the first such commit.
+
+    Parameters
+    ----------
+    block : Block
+        The table.
+    array : Array
+        Its values.
+    lanes : int
+        Values a word.
+    """
+
+    def __init__(self, block: Block, array: Array, lanes: int) -> None:
+        assert isinstance(block.table, DirectTable)
+        self.array, self._name, self._lanes = array, block.symbol, lanes
+        self._content = words_of(block.table, array.count, lanes)
+        #: What the unit reads, a word a beat.
+        self.port = ReadPort(
+            Signal(range(self._content.depth), name=f"{self._name}_addr"),
+            Signal(name=f"{self._name}_en"),
+            Signal(self._content.shape, name=f"{self._name}_data"),
+        )
+
+    def connect(self, m: Module, write: Value, index: Value, word: Value, commit: Value) -> None:
+        """Add the memories to `m`, writing, and what a commit does."""
+        name, content, lanes = self._name, self._content, self._lanes
+        # The page that is read: one of the two, or in place of both the ROM.
+        page = Signal(init=1, name=f"{name}_page")
+        written, replaced = Signal(name=f"{name}_written"), Signal(name=f"{name}_replaced")
+        with m.If(write):
+            m.d.sync += written.eq(1)
+        with m.If(commit & written):
+            m.d.sync += [written.eq(0), replaced.eq(1), page.eq(~page)]
+        read = []
+        for number in range(3):
+            m.submodules[f"{name}{number}"] = memory = Memory(content)
+            port = memory.read_port()
+            m.d.comb += [port.addr.eq(self.port.addr), port.en.eq(self.port.en)]
+            read.append(port.data)
+            if number == 2:
+                continue
+            entry = memory.write_port(granularity=1)
+            lane_bits = lanes.bit_length() - 1
+            here = write & (page != number)
+            m.d.comb += [
+                entry.addr.eq(index[lane_bits:]),
+                entry.en.eq(here << index[:lane_bits] if lane_bits else here),
+            ]
+            for value in entry.data:
+                m.d.comb += value.eq(word)
+        m.d.comb += self.port.data.eq(Mux(replaced, Mux(page, read[1], read[0]), read[2]))

@@ -1,0 +1,135 @@
+"""The registers of a writable unit: what is written, and what the unit's tables read."""
+
+from amaranth.hdl import Cat, Const, Module, Signal, Value
+
+from nnlut_train.tables import DirectTable, PwlTable
+from sim.golden import WritableSpec
+from sim.golden.register_map import CONTROL, ID, MAGIC, MAP, STATUS, Array, Control, register_map
+
+from ..fixed import shape_of
+from ..lite import LiteSlave
+from ..store import Lines, ReadPort, Store
+from .pages import Pages
+
+__all__ = ["Registers"]
+
+
+class _Copies:
+    """An array's shadow, which is written, and its active copy, which the unit reads."""
+
+    def __init__(self, array: Array, values: tuple[int, ...], prefix: str) -> None:
+        self.array = array
+
+        def signals(copy: str) -> list[Signal]:
+            return [Signal(shape_of(array.format), init=value, name=f"{prefix}_{copy}{index}")
+                    for index, value in enumerate(values)]  # fmt: skip
+
+        self.active, self.shadow = signals("active"), signals("shadow")
+
+    def connect(self, m: Module, write: Value, index: Value, word: Value, commit: Value) -> None:
+        """Add writing to the shadow, and what a commit does."""
+        number = 0
+        for register in self.shadow:
+            # A code of more than 32 bits takes two words.
+            for low in range(0, len(register), 32):
+                part = register[low : low + 32]
+                with m.If(write & (index == number)):
+                    m.d.sync += part.eq(word)
+                number += 1
+        with m.If(commit):
+            m.d.sync += Cat(self.active).eq(Cat(self.shadow))
+
+
+def _fits(array: Array, word: Value, index: Value) -> Value:
+    """Return whether `word` is, at its place, one of a code of the array's format."""
+    form, words = array.format, array.words
+    bits = form.bits - 32 * (words - 1)
+    # What the code leaves of its highest word repeats the sign, or is 0.
+    above = word[bits - 1 :] if form.signed else word[bits:]
+    clean = Const(1, 1) if bits == 32 else ~above.any()
+    if form.signed:
+        clean |= above.all()
+    return clean if words == 1 else ~index[0] | clean
+
+
+class Registers(Store):
+    """The tables of a writable unit, each in two copies: one is written, one is read.
+
+    After a reset a unit has the tables that it was built with. Lines are in registers; a commit
+    copies them. Values by the position in the row are in `Pages` of memory.
+
+    Parameters
+    ----------
+    spec : WritableSpec
+        The unit.
+    """
+
+    def __init__(self, spec: WritableSpec) -> None:
+        self.map = register_map(spec)
+        #: High while a commit waits.
+        self.pending = Signal()
+        #: High in the clock in which the unit is empty, and the commit is done.
+        self.commit = Signal()
+        #: High in the clock in which the flags are cleared.
+        self.clear = Signal()
+        #: What STATUS shows, in the map's order.
+        self.flags = [Signal(name=flag) for flag in self.map.flags]
+        self._held: dict[int, list[_Copies | Pages]] = {}
+        for block in self.map.blocks:
+            if isinstance(block.table, DirectTable):
+                (array,) = block.arrays
+                self._held[id(block.table)] = [Pages(block, array, spec.lanes)]
+                continue
+            self._held[id(block.table)] = [
+                _Copies(array, block.values(array), f"{block.symbol}_{array.name}")
+                for array in block.arrays
+            ]
+
+    def lines(self, table: PwlTable) -> Lines:
+        """Return the active copies of a table of the unit."""
+        active = {copies.array.name: list(copies.active) for copies in self._held[id(table)]}
+        return active.get("breakpoints", []), active["slopes"], active["intercepts"]
+
+    def positions(
+        self, m: Module, table: DirectTable, length: int, lanes: int, name: str
+    ) -> ReadPort:
+        """Return the port on the page that is read; the unit must ask for it once."""
+        (pages,) = self._held[id(table)]
+        return pages.port
+
+    def connect(self, m: Module, slave: LiteSlave) -> None:
+        """Add to `m` what `slave` writes and reads."""
+        word, at = slave.write_data, slave.write_address
+        done, allowed = Signal(), Signal()
+        control = at == CONTROL
+        wanted = control & word[Control.COMMIT]
+        good = [control & ~word[len(Control) :].any() & ~(wanted & self.pending)]
+        for held in (held for each in self._held.values() for held in each):
+            array = held.array
+            index_bits = array.size.bit_length() - 1
+            index = at[2:index_bits]
+            hit = (at[index_bits:] == array.address >> index_bits) & (at[:2] == 0)
+            there = index < array.count * array.words
+            good.append(hit & there & _fits(array, word, index) & ~self.pending)
+            write = Signal(name=f"writes_{array.address:x}")
+            m.d.comb += write.eq(done & hit)
+            held.connect(m, write, index, word, self.commit)
+        m.d.comb += [
+            allowed.eq(Cat(good).any()),
+            slave.write_refused.eq(~(slave.write_whole & allowed)),
+            done.eq(slave.write & ~slave.write_refused),
+            self.clear.eq(done & control & word[Control.CLEAR]),
+        ]
+        with m.If(done & wanted):
+            m.d.sync += self.pending.eq(1)
+        with m.Elif(self.commit):
+            m.d.sync += self.pending.eq(0)
+        with m.Switch(slave.read_address):
+            with m.Case(ID):
+                m.d.comb += slave.read_data.eq(MAGIC)
+            with m.Case(MAP):
+                m.d.comb += slave.read_data.eq(self.map.hash)
+            with m.Case(STATUS):
+                m.d.comb += slave.read_data.eq(Cat(self.pending, self.flags))
+            with m.Default():
+                m.d.comb += slave.read_refused.eq(1)

@@ -1,0 +1,351 @@
+"""The frame of every unit whose results depend on a whole row.
+
+A unit is a chain of passes. In each, the elements of a row enter a buffer while a statistic of
+them (a maximum, a sum) is accumulated; when the row has ended, its elements leave the buffer and
+meet the statistic. All passes are at work at the same time, each on another row.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from amaranth.hdl import Const, Module, Mux, Shape, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.wiring import In, Out
+
+from sim.golden import RowSpec
+
+from ..pipeline import Pipe
+from ..store import CONSTANTS, Store
+from ..stream import beats, input_beats, lanes_of, output_beats
+
+__all__ = ["ROW_SLOTS", "Row", "RowPass", "RowUnit"]
+
+#: Rows whose statistic is held at the same time.
+ROW_SLOTS = 8
+
+
+def _tree(combine: Callable[[Value, Value], Value], values: Sequence[Value]) -> Value:
+    """Combine `values` two by two, in a tree."""
+    while len(values) > 1:
+        values = [combine(*values[at : at + 2]) if at + 1 < len(values) else values[at]
+                  for at in range(0, len(values), 2)]  # fmt: skip
+    return values[0]
+
+
+@dataclass
+class Row:
+    """The beats of rows, as they pass a pipeline.
+
+    Parameters
+    ----------
+    pipe : Pipe
+        The pipeline; all other values belong to its stage 0.
+    elements : list of Value
+        One a lane.
+    present : list of Value
+        One bit a lane: 0 where there is no element, or a masked one.
+    valid, first, last : Value
+        A beat is there; it is the row's first; it is the row's last.
+    """
+
+    pipe: Pipe
+    elements: list[Value]
+    present: list[Value]
+    valid: Value
+    first: Value
+    last: Value
+
+    def here(self) -> list[Value]:
+        """Return `present` at the pipeline's present stage."""
+        return [self.pipe.align(bit, 0, f"present{lane}") for lane, bit in enumerate(self.present)]
+
+    def reduce(
+        self, combine: Callable[[Value, Value], Value], values: Sequence[Value], name: str
+    ) -> Value:
+        """Combine the lanes' `values` in a tree; with several lanes, that ends a stage."""
+        if len(values) == 1:
+            return values[0]
+        (result,) = self.pipe.cut(**{name: _tree(combine, values)})
+        return result
+
+    def total(self, values: Sequence[Value], name: str) -> Value:
+        """Add the lanes' `values`; with several lanes, that ends a stage."""
+        return self.reduce(lambda a, b: a + b, values, name)
+
+    def totals(self, **values: Sequence[Value]) -> list[Value]:
+        """Add the lanes' values of every name; with several lanes, that ends a stage."""
+        if len(self.elements) == 1:
+            return [each[0] for each in values.values()]
+        sums = {name: _tree(lambda a, b: a + b, each) for name, each in values.items()}
+        return self.pipe.cut(**sums)
+
+    def accumulate(
+        self, shape: Shape, step: Callable[[Value], Value], initial: int | Value, name: str
+    ) -> Value:
+        """End the stage with a register that runs over the beats of a row.
+
+        Parameters
+        ----------
+        shape : Shape
+            Its shape.
+        step : callable
+            What it becomes with the present beat, from what it was: `initial` before the first.
+        initial : int or Value
+            What it is before the row's first beat.
+        name : str
+            Its name.
+
+        Returns
+        -------
+        Value
+            The register; of the whole row in the clock in which `last` is in this stage.
+        """
+        pipe = self.pipe
+        first = pipe.align(self.first, 0, "first")
+        valid = pipe.align(self.valid, 0, "valid", reset=True)
+        register = Signal(shape, name=f"{pipe.name}{name}", reset_less=True)
+        previous = Signal(shape, name=f"{pipe.name}{name}_before")
+        pipe.m.d.comb += previous.eq(Mux(first, initial, register))
+        with pipe.m.If(pipe.advance & valid):
+            pipe.m.d.sync += register.eq(step(previous))
+        pipe.step()
+        return register
+
+
+class RowPass(wiring.Component):
+    """One pass over rows; subclasses say what the statistic is, and what becomes of the elements.
+
+    Throughput is one beat a clock, sustained; the input waits only while the output is stalled, or
+    more than `ROW_SLOTS` complete rows are in the buffer. Rows of one length leave without a gap.
+    With S stages of statistic and A stages of apply, the first result of a row is offered
+    ``S + A + 2`` clocks after its last beat was accepted (stages before the statistic is needed
+    run while it is computed).
+
+    Parameters
+    ----------
+    spec : RowSpec
+        For lanes, masks, and the length of the longest row.
+    element, result : Shape
+        Of what enters, and of what leaves.
+
+    Members
+    -------
+    i : In(stream.Signature(StructLayout))
+        Rows of elements; see `hw.stream.beat_layout`. No row is longer than ``spec.length``.
+    o : Out(stream.Signature(StructLayout))
+        Rows of results, a beat for each beat; ``keep``, ``mask`` and ``last`` are those of it.
+    """
+
+    #: Where the tables are; the unit's.
+    store: Store = CONSTANTS
+
+    def __init__(self, spec: RowSpec, element: Shape, result: Shape) -> None:
+        self.spec = spec
+        super().__init__({
+            "i": In(beats(element, spec.lanes, mask=spec.mask)),
+            "o": Out(beats(result, spec.lanes, mask=spec.mask)),
+        })  # fmt: skip
+
+    @abstractmethod
+    def statistic(self, row: Row) -> Value:
+        """Add the statistic's stages to ``row.pipe``; return its value for the whole row."""
+
+    def before(self, row: Row) -> list[Value]:
+        """Add stages that elements pass before the statistic is needed; none by default."""
+        return row.elements
+
+    @abstractmethod
+    def apply(self, row: Row, statistic: Value) -> list[Value]:
+        """Add the stages of elements and their row's statistic; return the results of the lanes.
+
+        ``row.elements`` are what `before` returned.
+        """
+
+    def _present(self, payload: Value) -> list[Value]:
+        lanes, spec = range(self.spec.lanes), self.spec
+        keep = list(payload.keep) if spec.lanes > 1 else [Const(1, 1) for _ in lanes]
+        return [keep[k] & ~payload.mask[k] if spec.mask else keep[k] for k in lanes]
+
+    def elaborate(self, platform: object) -> Module:
+        """Return the pass's logic."""
+        m = Module()
+        layout = self.i.payload.shape()
+        # Entering.
+        moves = Signal()
+        first = Signal(init=1)
+        advance = Signal(name="statistic_advance")
+        entering = Row(
+            Pipe(m, advance, "statistic_", self.store), lanes_of(self.i.payload),
+            self._present(self.i.payload), moves, first, self.i.payload.last,
+        )  # fmt: skip
+        statistic = Value.cast(self.statistic(entering))
+        pipe = entering.pipe
+        # Leaving: elements wait for their row's statistic at the end of a pipeline of their own.
+        stored, present = Signal(layout), Signal(name="stored_present")
+        ahead = Signal(name="before_advance")
+        leaving = Row(
+            Pipe(m, ahead, "before_", self.store), lanes_of(stored), self._present(stored), present,
+            Const(0, 1), stored.last,
+        )  # fmt: skip
+        elements = self.before(leaving)
+        # One row fills the buffer while its statistic is computed; the next one is entering then,
+        # and some beats have left already.
+        m.submodules.buffer = buffer = SyncFIFOBuffered(
+            width=layout.size,
+            depth=self.spec.beats(self.spec.length) + max(pipe.stage - leaving.pipe.stage, 0) + 2,
+        )
+        m.submodules.statistics = statistics = SyncFIFOBuffered(
+            width=len(statistic), depth=ROW_SLOTS
+        )
+        complete = Signal()
+        m.d.comb += [
+            complete.eq(pipe.align(moves, 0, "valid", reset=True)
+                        & pipe.align(self.i.payload.last, 0, "last")),
+            advance.eq(~complete | statistics.w_rdy),
+            statistics.w_data.eq(statistic),
+            statistics.w_en.eq(complete),
+            moves.eq(self.i.valid & buffer.w_rdy),
+            self.i.ready.eq(advance & buffer.w_rdy),
+            buffer.w_data.eq(self.i.payload),
+            buffer.w_en.eq(self.i.valid & advance),
+        ]  # fmt: skip
+        with m.If(moves & advance):
+            m.d.sync += first.eq(self.i.payload.last)
+        m.d.comb += [
+            stored.eq(buffer.r_data), present.eq(buffer.r_rdy), buffer.r_en.eq(ahead),
+        ]  # fmt: skip
+        self._leave(m, leaving, stored, elements, statistics, statistic.shape())
+        return m
+
+    def _leave(
+        self, m: Module, early: Row, stored: data.View, elements: list[Value],
+        statistics: SyncFIFOBuffered, shape: Shape,
+    ) -> None:  # fmt: skip
+        """Let `elements`, which `early` has ended with, meet their row's statistic."""
+        waiting = early.pipe.align(early.valid, 0, "valid", reset=True)
+        last = early.pipe.align(early.last, 0, "last")
+        offered, moves, advance = Signal(), Signal(name="leaves"), Signal(name="apply_advance")
+        statistic = Signal(shape, name="row_statistic")
+        late = Row(Pipe(m, advance, "apply_", self.store), elements, early.here(), offered,
+                   Const(0, 1), last)  # fmt: skip
+        results = self.apply(late, statistic)
+        m.d.comb += [
+            statistic.eq(statistics.r_data),
+            offered.eq(waiting & statistics.r_rdy),
+            moves.eq(offered & advance),
+            early.pipe.advance.eq(~waiting | moves),
+            statistics.r_en.eq(moves & last),
+            advance.eq(~self.o.valid | self.o.ready),
+            self.o.valid.eq(late.pipe.align(offered, 0, "valid", reset=True)),
+            self.o.payload.last.eq(late.pipe.align(last, 0, "last")),
+        ]
+        for target, result in zip(lanes_of(self.o.payload), results, strict=True):
+            m.d.comb += target.eq(result)
+        for name in ("keep", "mask"):
+            if name in self.o.payload.shape().members:
+                value = early.pipe.align(stored[name], 0, name)
+                m.d.comb += self.o.payload[name].eq(late.pipe.align(value, 0, name))
+
+
+class RowUnit(wiring.Component):
+    """A chain of passes between two streams.
+
+    Latency is ``spec.latency_of(length)`` clocks. Throughput is one beat a clock, sustained; only
+    more than `ROW_SLOTS` complete rows behind one long row make the input wait.
+
+    A row longer than ``spec.length`` is cut there: the elements so far are a row, with ``last``
+    on its end, and the next element begins another. `o_overlong` tells. With several lanes, a lane
+    without ``keep`` has no element, in whichever beat it is; beats of which not the first lanes are
+    kept, or not all though the row goes on, are not what AXI4-Stream masters send: `o_holes` tells.
+
+    Parameters
+    ----------
+    spec : RowSpec
+        The unit.
+
+    Members
+    -------
+    i : In(stream.Signature(StructLayout))
+        ``data``: codes of format ``spec.input``. ``keep``, with several lanes. ``user``, with
+        masks: a bit a lane, 1 where the element is masked. ``last``: end of the row.
+    o : Out(stream.Signature(StructLayout))
+        ``data``: results, format ``spec.output``. ``keep``, ``last``: those of the input.
+    o_overlong : Out(1)
+        Goes high when a row was cut, and stays so until reset, or `i_clear`.
+    o_holes : Out(1)
+        With several lanes: goes high when lanes were missing elsewhere than at a row's end, and
+        stays so, likewise.
+    o_between : Out(1)
+        The next beat is the first of a row.
+    i_clear : In(1)
+        Clears both flags.
+    """
+
+    #: Where the tables are.
+    store: Store = CONSTANTS
+
+    def __init__(self, spec: RowSpec) -> None:
+        self.spec = spec
+        members = {
+            "i": In(input_beats(spec)), "o": Out(output_beats(spec)), "o_overlong": Out(1),
+            "o_between": Out(1), "i_clear": In(1),
+        }  # fmt: skip
+        if spec.lanes > 1:
+            members["o_holes"] = Out(1)
+        super().__init__(members)
+
+    @abstractmethod
+    def passes(self) -> dict[str, RowPass]:
+        """Return the passes by their names, in their order."""
+
+    def elaborate(self, platform: object) -> Module:
+        """Return the unit's logic."""
+        m = Module()
+        passes = self.passes()
+        for name, each in passes.items():
+            each.store = self.store
+            m.submodules[name] = each
+        chain = list(passes.values())
+        for before, after in pairwise(chain):
+            wiring.connect(m, before.o, after.i)
+        self._enter(m, chain[0])
+        left, beat = self.o, chain[-1].o
+        m.d.comb += [
+            left.valid.eq(beat.valid), beat.ready.eq(left.ready),
+            left.payload.data.eq(beat.payload.data), left.payload.last.eq(beat.payload.last),
+        ]  # fmt: skip
+        if self.spec.lanes > 1:
+            m.d.comb += left.payload.keep.eq(beat.payload.keep)
+        return m
+
+    def _enter(self, m: Module, target: RowPass) -> None:
+        """Connect the input to the first pass; cut rows, and watch what comes."""
+        spec, beat, entered = self.spec, self.i.payload, target.i.payload
+        beats_max = spec.beats(spec.length)
+        position = Signal(range(beats_max))
+        full = position == beats_max - 1
+        m.d.comb += [
+            target.i.valid.eq(self.i.valid), self.i.ready.eq(target.i.ready),
+            entered.data.eq(beat.data), entered.last.eq(beat.last | full),
+            self.o_between.eq(position == 0),
+        ]  # fmt: skip
+        with m.If(self.i_clear):
+            m.d.sync += self.o_overlong.eq(0)
+            if spec.lanes > 1:
+                m.d.sync += self.o_holes.eq(0)
+        if spec.mask:
+            m.d.comb += entered.mask.eq(beat.user)
+        accepted = self.i.valid & self.i.ready
+        with m.If(accepted):
+            m.d.sync += position.eq(Mux(entered.last, 0, position + 1))
+            with m.If(full & ~beat.last):
+                m.d.sync += self.o_overlong.eq(1)
+        if spec.lanes > 1:
+            m.d.comb += entered.keep.eq(beat.keep)
+            # The first lanes are kept, and no other, where keep + 1 is a power of two.
+            ragged = (beat.keep & (beat.keep + 1)).any()
+            with m.If(accepted & (ragged | (~beat.keep.all() & ~beat.last))):
+                m.d.sync += self.o_holes.eq(1)

@@ -1,0 +1,56 @@
+"""The error of any unit: measured, and where there is a proof, bounded."""
+
+from collections.abc import Sequence
+
+from nnlut_train.functions import lookup
+from sim.golden import NormSpec, SoftmaxSpec, Spec, UnarySpec
+
+from .accuracy import (
+    NormAccuracy,
+    SoftmaxAccuracy,
+    UnaryAccuracy,
+    norm_accuracy,
+    softmax_accuracy,
+    unary_accuracy,
+)
+from .bound import softmax_bound
+from .norm_bound import norm_bound
+
+__all__ = ["Accuracy", "measure"]
+
+Accuracy = UnaryAccuracy | SoftmaxAccuracy | NormAccuracy
+
+
+def measure(
+    spec: Spec, ops: Sequence[str], domain: tuple[float, float] | None = None
+) -> tuple[Accuracy, float | None]:
+    """Measure a unit against float64.
+
+    Parameters
+    ----------
+    spec : Spec
+        The unit.
+    ops : sequence of str
+        The functions that it computes; see `nnlut_train.functions.lookup`.
+    domain : tuple of float, optional
+        Of a user's function.
+
+    Returns
+    -------
+    accuracy : Accuracy
+        What was measured.
+    bound : float or None
+        The proven largest error in ulp over every input; infinite if nothing bounds it, None if
+        there is no proof of this kind of unit.
+    """
+    bare = spec.bare
+    if isinstance(bare, NormSpec):
+        return norm_accuracy(bare), norm_bound(bare)
+    if isinstance(bare, SoftmaxSpec):
+        return softmax_accuracy(bare), softmax_bound(bare)
+    if bare.longest:
+        return softmax_accuracy(bare), None
+    assert isinstance(bare, UnarySpec)
+    accuracy = unary_accuracy(bare, lookup(ops[0], domain))
+    # Where every code was measured, the measurement is a proof.
+    return accuracy, None if accuracy.sampled else accuracy.max_ulp
