@@ -32,6 +32,7 @@ figures: .venv/dev
 bench: .venv/dev
 	$(BIN)/python bench/optimal.py
 	$(BIN)/python bench/softmax.py
+	$(BIN)/python bench/softmax_methods.py --area
 	$(BIN)/python bench/functions.py
 	$(BIN)/python bench/folding.py
 	$(BIN)/python bench/genetic.py

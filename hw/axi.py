@@ -39,6 +39,8 @@ class Port:
         What it is for.
     format : Format, optional
         Of a code in the low bits of each lane.
+    scale : float, optional
+        Real value of one step of a code; by default the format's.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Port:
     width: int
     meaning: str
     format: Format | None = None
+    scale: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the port, with the bit ranges of its codes, as JSON-ready data."""
@@ -58,7 +61,7 @@ class Port:
             data["fields"] = [
                 {"name": "code" if lanes == 1 else f"code{lane}", "lsb": lane * step,
                  "msb": lane * step + form.bits - 1, "format": str(form), "signed": form.signed,
-                 "scale": form.scale}
+                 "scale": form.scale if self.scale is None else self.scale}
                 for lane in range(lanes)
             ]  # fmt: skip
         return data
@@ -92,7 +95,9 @@ def ports(spec: Spec) -> list[Port]:
         Port("s_axis_tvalid", "input", 1, "a beat is offered"),
         Port("s_axis_tready", "output", 1, "a beat is accepted"),
         Port("s_axis_tlast", "input", 1, "the beat ends a row"),
-        Port("m_axis_tdata", "output", 8 * sizes["m"], results, spec.output),
+        Port(
+            "m_axis_tdata", "output", 8 * sizes["m"], results, spec.output, spec.bare.output_scale
+        ),
     ]
     if lanes > 1:
         found.append(Port("m_axis_tkeep", "output", sizes["m"],

@@ -20,6 +20,9 @@ import numpy as np
 from nnlut_train import cli
 from nnlut_train.errors import StepError, UsageError
 from sim.bench import run_bench
+from sim.golden import WritableSpec
+from sim.golden.register_files import files_of
+from sim.golden.register_map import register_map
 from sim.measure import measure
 from sim.vectors import hex_fields, make_vectors
 
@@ -136,6 +139,8 @@ def build(
     files[f"{request.name}.v"] = chosen.verilog.encode()
     lanes, user_bits = chosen.spec.lanes, chosen.spec.user_bits
     widths = tuple(8 * lanes * data_bytes(f) for f in (chosen.spec.input, chosen.spec.output))
+    registers = register_map(chosen.spec) if isinstance(chosen.spec, WritableSpec) else None
+    files |= files_of(registers, request.name) if registers else {}
     files |= {f"vectors/{name}": data for name, data in vectors.files(widths, user_bits).items()}
     manifest = {
         "description": description,
@@ -162,6 +167,7 @@ def build(
             name: table.fold.to_json() for name, table in chosen.spec.tables() if table.fold
         },
         "spec": spec_json,
+        **({"registers": registers.to_json()} if registers else {}),
         "vectors": {
             "beats": len(vectors.input),
             "input.hex": hex_fields(widths[0], keep=lanes > 1, user_bits=user_bits),

@@ -96,6 +96,8 @@ def _belong(request: "Request") -> None:
         ("--input-frac", request.input_frac is not None, not shared, "one function"),
         ("--output-frac", request.output_frac is not None, not shared and not published,
          "other methods"),
+        ("--output-bits", published and request.output_bits != request.bits, False,
+         "other methods"),
         ("--fit", request.fit is not None, not formula, "tables of lines"),
         ("--entries", request.entries is not None, request.method != "ibert", "tables"),
         ("--fold", request.fold != "auto", not formula, "tables of lines"),

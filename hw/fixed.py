@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Const, Mux, Shape, Value, signed, unsigned
 
 from nnlut_train.formats import Format
 
-__all__ = ["round_divide", "round_shift", "saturate", "select", "shape_of"]
+__all__ = ["round_divide", "round_shift", "saturate", "select", "shape_of", "times"]
 
 
 def shape_of(form: Format) -> Shape:
@@ -49,12 +49,20 @@ def saturate(value: Value, form: Format) -> Value:
     return value.as_signed() if form.signed else value
 
 
+def times(value: Value, factor: int) -> Value:
+    """Multiply `value` by a constant of at least 1: an addition less than it has ones in binary.
+
+    What is written as a multiplication would take a DSP block of an FPGA.
+    """
+    ones = [value << bit for bit in range(factor.bit_length()) if factor >> bit & 1]
+    return sum(ones[1:], ones[0])
+
+
 def round_divide(value: Value, divisor: int) -> Value:
-    """Divide `value` by a constant, rounding half up: a multiplication, and a shift.
+    """Divide `value` by a constant, rounding half up: `times` a constant, and a shift.
 
     The factor is the reciprocal, rounded up, with so many bits that the quotient is exact for every
-    value (Granlund and Montgomery, PLDI 1994, Theorem 4.2). For 2**n - 1 it has few ones, so that
-    synthesis makes a few additions of it.
+    value (Granlund and Montgomery, PLDI 1994, Theorem 4.2). For 2**n - 1 it has few ones.
 
     Parameters
     ----------
@@ -66,7 +74,7 @@ def round_divide(value: Value, divisor: int) -> Value:
     half = divisor // 2
     dividend = value + half
     shift = len(dividend) + (divisor - 1).bit_length()
-    quotient = (dividend * Const(-(-(1 << shift) // divisor))) >> shift
+    quotient = times(dividend, -(-(1 << shift) // divisor)) >> shift
     largest = ((1 << len(value)) - 1 + half) // divisor
     return quotient[: largest.bit_length()]
 

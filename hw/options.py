@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -202,6 +203,18 @@ def request(arguments: argparse.Namespace) -> Request:
     return Request(**options)
 
 
+class _List(argparse.Action):
+    """Prints the catalogue and ends the program, as --help does."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        """Print the catalogue."""
+        from .catalogue import lines
+
+        for line in lines():
+            print(line, flush=True)
+        parser.exit()
+
+
 def build_parser() -> ArgumentParser:
     """Return the parser of ``python -m hw.build``."""
     parser = ArgumentParser(
@@ -209,6 +222,8 @@ def build_parser() -> ArgumentParser:
         description="Fit, build, simulate and synthesise a unit; write its Verilog, manifest, "
         "tables and test vectors.",
     )
+    parser.add_argument("--list", action=_List, nargs=0,
+                        help="print the catalogue of ops, methods, latencies and errors, and exit")  # fmt: skip
     add_request(parser)
     group = parser.add_argument_group("what to report, and where to")
     add = group.add_argument

@@ -1,18 +1,30 @@
 """What a build says of itself: the header of the Verilog, the latency, the printed summary."""
 
 import math
+from bisect import bisect_left
 from functools import singledispatch
 from typing import Any
 
+import numpy as np
+
 from nnlut_train.formats import Format
 from sim.accuracy import NormAccuracy, SoftmaxAccuracy, UnaryAccuracy
-from sim.golden import DirectSpec, ExpSpec, LogSpec, ReciprocalSpec, SineSpec, Spec
+from sim.golden import (
+    DirectSpec,
+    ExpSpec,
+    LogSpec,
+    LutSoftmaxSpec,
+    ReciprocalSpec,
+    RowSpec,
+    SineSpec,
+    Spec,
+)
 
 from .choices import ROW_OPS
 from .request import Request
 from .result import ERROR_BOUND_ULP, Candidate, Result
 
-__all__ = ["description", "latency", "rounded_up", "summary"]
+__all__ = ["description", "latency", "latency_text", "rounded_up", "summary"]
 
 
 #: What the kinds of folds mean; see `nnlut_train.folding`.
@@ -45,8 +57,9 @@ def latency(spec: Spec) -> dict[str, Any]:
     return {"per_beat": per_beat, "constant": one - per_beat}
 
 
-def _format(form: Format) -> str:
-    return f"{form} ({'signed' if form.signed else 'unsigned'}, 1 ulp = 2^{-form.frac})"
+def _format(form: Format, scale: float) -> str:
+    step = f"2^{-form.frac}" if scale == form.scale else f"1/{1 / scale:.0f}"
+    return f"{form} ({'signed' if form.signed else 'unsigned'}, 1 ulp = {step})"
 
 
 def rounded_up(bound: float) -> str:
@@ -71,6 +84,9 @@ def _tables(spec: Spec) -> list[str]:
             folded = f", folded ({table.fold.kind}) to abs(x) as {table.fold.magnitude}"
         lines.append(f"{name}: {table.meta.get('function', '?')}{folded}, {shape}, "
                      f"{table.storage_bits} bits")  # fmt: skip
+    if isinstance(spec, LutSoftmaxSpec):
+        used = " + ".join(map(str, spec.entries.values()))
+        lines.append(f"{spec.table_bytes} bytes: {used} values, padding left out")
     return lines
 
 
@@ -119,12 +135,25 @@ def _(accuracy: SoftmaxAccuracy, candidate: Candidate) -> tuple[str, list[str]]:
         f"arg-max flips {accuracy.flips}, row sums {accuracy.sum_min:.4f} to {accuracy.sum_max:.4f}"
     )
     spec = candidate.spec.bare
-    if spec.length > 2 * spec.one:
+    if isinstance(spec, LutSoftmaxSpec) and spec.sums < spec.length:
         lines.append(
-            f"rows of more than {2 * spec.one} equal logits are all 0: the output has too few bits "
-            "for them"
+            f"sums above {spec.sums} are taken for it: --entries {spec.length} tells all apart"
+        )
+    if (longest := _longest_of_equal(spec)) < spec.length:
+        lines.append(
+            f"rows of more than {longest} equal logits are all 0: the output has too few bits for "
+            "them"
         )
     return over, lines
+
+
+def _longest_of_equal(spec: RowSpec) -> int:
+    """Return the elements of the longest row of equal logits that are not all 0."""
+    # The more there are, the less each has.
+    return bisect_left(
+        range(1, spec.length + 1), True,
+        key=lambda count: not spec.compute(np.zeros(count, np.int64)).any(),
+    )  # fmt: skip
 
 
 @_measured.register
@@ -142,7 +171,8 @@ def _accuracy(candidate: Candidate) -> list[str]:
     return [f"{figures}, against float64, over {over}", *lines]
 
 
-def _latency(spec: Spec) -> str:
+def latency_text(spec: Spec) -> str:
+    """Return the stated latency for people."""
     stated = latency(spec)
     if not stated["per_beat"]:
         return f"{stated['constant']} clock{'s' if stated['constant'] > 1 else ''}"
@@ -155,7 +185,7 @@ def _others(result: Result) -> list[str]:
     lines = []
     for other in result.others:
         lines += [
-            f"{_arch(other)}: max {other.accuracy.max_ulp:.3f} ulp, latency {_latency(other.spec)}",
+            f"{_arch(other)}: max {other.accuracy.max_ulp:.3f} ulp, latency {latency_text(other.spec)}",
             f"{other.cost.target:<8} {other.cost.summary()}",
         ]
     if not lines:
@@ -187,15 +217,15 @@ def summary(result: Result) -> str:
     elements = f"{bench.throughput:g} element{'s' if spec.lanes > 1 else ''}"
     rows: list[tuple[str, list[str]]] = [
         ("architecture", [f"{_arch(chosen)}{why}"]),
-        ("input", [_format(spec.input)]),
-        ("output", [_format(spec.output)]),
+        ("input", [_format(spec.input, spec.input.scale)]),
+        ("output", [_format(spec.output, spec.bare.output_scale)]),
         ("tables", _tables(spec)),
         ("accuracy", _accuracy(chosen)),
         ("simulation", [
             f"{bench.results:,} results equal to the golden model's, in {len(bench.runs)} runs:",
             *(f"  {run.name} ({run.results:,})" for run in bench.runs),
         ]),
-        ("latency", [f"{_latency(spec)}; {measured}"]),
+        ("latency", [f"{latency_text(spec)}; {measured}"]),
         ("throughput", [f"{elements} a clock, sustained; measured"]),
         ("cost", [f"{cost.target:<8} {cost.summary()}" for cost in result.costs]),
         ("other --arch", _others(result)),

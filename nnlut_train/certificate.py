@@ -18,8 +18,8 @@ The claim is a lower bound: no table of the problem has a smaller objective. `ch
   step at a breakpoint is not looked at, so the bound of a monotone table may not be reached.
 * ``mixed``: the least squared error and the least maximum error, each on its own: a weaker bound.
 
-Of an input with too many codes there is a sample (`Problem.codes`): breakpoints are codes of it, and
-all claims and proofs are of the error over it.
+Of an input with too many codes there is a sample (`Problem.codes`): breakpoints are codes of it,
+and all claims and proofs are of the error over it.
 
 Sums are `numpy.longdouble`, and what their rounding may add is subtracted.
 """

@@ -105,7 +105,8 @@ def add_problem(parser: argparse.ArgumentParser) -> None:
     add("--fold", choices=("auto", "none"), default="none",
         help="auto: use the function's symmetry (tanh, erf, sigmoid, hsigmoid, gelu, silu, hswish, "
         "softplus, sin, cos), or fit the function of the reduced argument (exp, exp2: 2^f, "
-        "reciprocal: 1/m, rsqrt: 1/sqrt(m), sqrt: sqrt(m), log: ln(m)). Default: %(default)s")  # fmt: skip
+        "reciprocal: 1/m, rsqrt: 1/sqrt(m), sqrt: sqrt(m), log: ln(m)). "
+        "Default: %(default)s")  # fmt: skip
     add("--objective", choices=("mse", "max", "weighted", "mixed"),
         help="mean squared error; maximum error; squared error weighted by --weights; squared "
         "error plus --mix times the squared maximum error. Default: mse; max with "

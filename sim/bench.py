@@ -176,7 +176,7 @@ class _Bench:
     async def measure(self, ctx: SimulatorContext) -> None:
         """Measure the latency and hold it against what the spec states."""
         longest = self.spec.longest or 1
-        codes = self.spec.input.codes()
+        codes = self.spec.input.grid()
         for length in sorted({1, (longest + 1) // 2, longest}):
             run = await self.run(ctx, Stimulus(f"row of {length}", [np.resize(codes, length)]))
             measured, stated = run.first_offer - run.first_accept, self.spec.latency_of(length)

@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 
 from nnlut_train.functions import lookup
-from sim.golden import NormSpec, SoftmaxSpec, Spec, UnarySpec
+from sim.golden import NormSpec, SharedSpec, SoftmaxSpec, Spec, UnarySpec
 
 from .accuracy import (
     NormAccuracy,
+    SharedAccuracy,
     SoftmaxAccuracy,
     UnaryAccuracy,
     norm_accuracy,
+    shared_accuracy,
     softmax_accuracy,
     unary_accuracy,
 )
@@ -18,12 +20,13 @@ from .norm_bound import norm_bound
 
 __all__ = ["Accuracy", "measure"]
 
-Accuracy = UnaryAccuracy | SoftmaxAccuracy | NormAccuracy
+Accuracy = UnaryAccuracy | SharedAccuracy | SoftmaxAccuracy | NormAccuracy
 
 
 def measure(
-    spec: Spec, ops: Sequence[str], domain: tuple[float, float] | None = None
-) -> tuple[Accuracy, float | None]:
+    spec: Spec, ops: Sequence[str], domain: tuple[float, float] | None = None, *,
+    rows: int | None = None,
+) -> tuple[Accuracy, float | None]:  # fmt: skip
     """Measure a unit against float64.
 
     Parameters
@@ -34,6 +37,8 @@ def measure(
         The functions that it computes; see `nnlut_train.functions.lookup`.
     domain : tuple of float, optional
         Of a user's function.
+    rows : int, optional
+        Random rows that a row unit is measured by.
 
     Returns
     -------
@@ -44,13 +49,18 @@ def measure(
         there is no proof of this kind of unit.
     """
     bare = spec.bare
+    count = {} if rows is None else {"count": rows}
     if isinstance(bare, NormSpec):
-        return norm_accuracy(bare), norm_bound(bare)
+        return norm_accuracy(bare, **count), norm_bound(bare)
     if isinstance(bare, SoftmaxSpec):
-        return softmax_accuracy(bare), softmax_bound(bare)
+        return softmax_accuracy(bare, **count), softmax_bound(bare)
     if bare.longest:
-        return softmax_accuracy(bare), None
+        return softmax_accuracy(bare, **count), None
     assert isinstance(bare, UnarySpec)
-    accuracy = unary_accuracy(bare, lookup(ops[0], domain))
+    accuracy: UnaryAccuracy | SharedAccuracy
+    if isinstance(bare, SharedSpec):
+        accuracy = shared_accuracy(bare, [lookup(op) for op in ops])
+    else:
+        accuracy = unary_accuracy(bare, lookup(ops[0], domain))
     # Where every code was measured, the measurement is a proof.
     return accuracy, None if accuracy.sampled else accuracy.max_ulp

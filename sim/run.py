@@ -19,6 +19,7 @@ from nnlut_train import cli
 from nnlut_train.errors import UsageError
 
 from .bench import run_bench
+from .stress import stress_verilog
 from .verilog import simulate_verilog
 
 __all__ = ["main", "parser"]
@@ -43,6 +44,10 @@ def parser() -> argparse.ArgumentParser:
         "--build", type=Path, metavar="DIR",
         help="simulate the Verilog of this build in Icarus Verilog, against its test vectors",
     )  # fmt: skip
+    group.add_argument(
+        "--beats", type=int, metavar="N",
+        help="with --build: N beats of random rows instead, with random stalls on both sides",
+    )  # fmt: skip
     return command
 
 
@@ -54,10 +59,19 @@ def _main(argv: Sequence[str] | None) -> None:
         if arguments.vcd is not None:
             raise UsageError("--vcd goes with --op, not with --build")
         build = load_build(arguments.build)
+        if arguments.beats is not None:
+            if arguments.beats < 1:
+                raise UsageError(f"--beats must be at least 1, not {arguments.beats}")
+            done = stress_verilog(build, arguments.beats, seed=arguments.seed)
+            print(f"{build.verilog}: {done.beats:,} beats in {done.rows:,} rows equal to the")
+            print(f"golden model's, in {done.clocks:,} clocks of Icarus Verilog, with random stalls")
+            return
         beats = simulate_verilog(build, seed=arguments.seed)
         print(f"{build.verilog}: {beats:,} results equal to the test vectors in Icarus Verilog,")
         print("at full rate and with random stalls on both sides")
         return
+    if arguments.beats is not None:
+        raise UsageError("--beats goes with --build, not with --op")
     request = options.request(arguments)
     archs = request.wanted
     vcds = {arch: _vcd(arguments.vcd, arch if len(archs) > 1 else "") for arch in archs}
@@ -83,8 +97,8 @@ def _simulate(request: Request, arch: str, vcd: Path | None) -> None:
     width = max(len(run.name) for run in report.runs)
     print(f"  {'run':<{width}} {'rows':>6} {'results':>8} {'clocks':>7}")
     for run in report.runs:
-        print(f"  {run.name:<{width}} {run.rows:>6,} {run.beats:>8,} {run.clocks:>7,}")
-    print(f"\n  all {report.beats:,} results equal to the golden model's")
+        print(f"  {run.name:<{width}} {run.rows:>6,} {run.results:>8,} {run.clocks:>7,}")
+    print(f"\n  all {report.results:,} results equal to the golden model's")
     for length, clocks in report.latency.items():
         print(f"  latency of a row of {length}: {clocks} clocks, as stated")
     print(f"  throughput: {report.throughput:g} results a clock, as stated")

@@ -9,11 +9,18 @@ import numpy as np
 from sim.golden import Spec
 
 from .beats import Row
+from .sampling import sample_codes
 
-__all__ = ["Row", "Stimulus", "back_to_back", "corner_rows", "random_rows", "stimuli"]
+__all__ = ["Row", "Stimulus", "back_to_back", "companions", "corner_rows", "random_rows", "stimuli"]
 
 #: One row of a row unit's corners has one maximum among elements at a code: for so many codes.
 CORNER_CODES_MAX = 4096
+
+
+#: Widest input of a unary unit that gets every code; a wider one gets those of `sample_codes`.
+EVERY_CODE_BITS = 12
+#: How many random codes are among them.
+RANDOM_CODES = 4096
 
 
 @dataclass(frozen=True)
@@ -94,13 +101,13 @@ def _chunks(codes: np.ndarray, rng: np.random.Generator) -> list[Row]:
 
 def back_to_back(spec: Spec) -> list[Row]:
     """Return rows of the maximum length for the throughput: as many as are in work at a time."""
-    codes = spec.input.codes()
+    codes = spec.input.grid()
     length = spec.longest or 64
     return [np.resize(np.roll(codes, 7 * shift), length) for shift in range(5)]
 
 
-def _users(spec: Spec, rows: list[Row], rng: np.random.Generator) -> list[Row] | None:
-    """Return random companions of the rows' elements, where the unit takes any."""
+def companions(spec: Spec, rows: list[Row], rng: np.random.Generator) -> list[Row] | None:
+    """Return what the rows' elements carry beside their codes, where the unit takes any."""
     if not spec.user_bits:
         return None
     if not spec.mask:
@@ -124,7 +131,10 @@ def stimuli(spec: Spec, seed: int = 0) -> list[Stimulus]:
         step = max(1, len(corners) // 12)
         everything = rows(24) + corners[:few_corners] + corners[few_corners::step]
     else:
-        codes = rng.permutation(spec.input.codes())
+        codes = spec.input.grid()
+        if spec.input.bits > EVERY_CODE_BITS:
+            codes = sample_codes(spec.bare, RANDOM_CODES, rng)
+        codes = rng.permutation(codes)
 
         def rows(count: int) -> list[Row]:
             return _chunks(rng.choice(codes, 32 * count), rng)
@@ -137,11 +147,11 @@ def stimuli(spec: Spec, seed: int = 0) -> list[Stimulus]:
     beats = spec.beats(size)
     reset_after = spec.latency_of(size) + beats // 2 + 1
     full = [
-        np.resize(np.roll(spec.input.codes(), 5 * i), size) for i in range(reset_after // beats + 2)
+        np.resize(np.roll(spec.input.grid(), 5 * i), size) for i in range(reset_after // beats + 2)
     ]
 
     def run(name: str, rows: list[Row], **options: Any) -> Stimulus:
-        return Stimulus(name, rows, users=_users(spec, rows, rng), **options)
+        return Stimulus(name, rows, users=companions(spec, rows, rng), **options)
 
     runs = [
         run("back-to-back rows of the maximum length", back_to_back(spec), steady=True),

@@ -14,7 +14,7 @@ from sim.golden import Spec
 from .beats import Beat, Row, expected, input_beats
 from .stimuli import Stimulus, stimuli
 
-__all__ = ["Vectors", "hex_fields", "load_vectors", "make_vectors"]
+__all__ = ["Vectors", "hex_fields", "load_vectors", "make_vectors", "vectors_of"]
 
 
 #: Of all codes of a wide unary unit, so many become vectors, more or less; the bench has them all.
@@ -139,10 +139,15 @@ def make_vectors(spec: Spec, seed: int = 0) -> Vectors:
         parts.insert(1, Stimulus("too long", [row], users=users))
     if spec.lanes > 1:
         parts.append(runs[-1])
+    return vectors_of(spec, parts)
+
+
+def vectors_of(spec: Spec, runs: Sequence[Stimulus]) -> Vectors:
+    """Return the rows of `runs` as vectors, one after another."""
     entering: list[Beat] = []
     leaving: list[Beat] = []
-    for part in parts:
-        sides = part.rows, part.users, part.keeps
+    for run in runs:
+        sides = run.rows, run.users, run.keeps
         entering += input_beats(spec, *sides)
         leaving += expected(spec, *sides)
     codes, keep = _codes(spec, entering)

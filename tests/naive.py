@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from sim.golden import DirectSpec, ExpSpec, LogSpec, PwlSpec
+from sim.golden import DirectSpec, ExpSpec, LogSpec, PwlSpec, SineSpec
 
 
 def half_up(value):
@@ -79,13 +79,26 @@ def naive_normal(x, base):
 
 def naive_reciprocal(spec, q):
     if q == 0:
-        return 2**spec.output.bits - 1
+        return 2**spec.output.bits - 1 if spec.inverse else 0
     m, k = naive_normal(Fraction(q) / Fraction(2) ** spec.input.frac, 4 if spec.root else 2)
     inner = spec.mantissa.input
     seen = ((m if spec.root else m - 1) * Fraction(2) ** inner.frac).__floor__()
     value = Fraction(naive(spec.mantissa, seen)) / Fraction(2) ** spec.mantissa.output.frac
-    # 1/sqrt(m 4**k) = 2**-k / sqrt(m), and 1/(m 2**k) = 2**-k / m.
-    return limit(half_up(value / Fraction(2) ** k * Fraction(2) ** spec.output.frac), spec.output)
+    # 1/sqrt(m 4**k) = 2**-k / sqrt(m), 1/(m 2**k) = 2**-k / m, and sqrt(m 4**k) = 2**k sqrt(m).
+    power = Fraction(2) ** (-k if spec.inverse else k)
+    return limit(half_up(value * power * Fraction(2) ** spec.output.frac), spec.output)
+
+
+def naive_sine(spec, q):
+    # In quarter turns, cut to the table's resolution.
+    steps = 2**spec.quarter.input.frac
+    turn = Fraction(q * spec.factor, 2**spec.factor_frac) / Fraction(2) ** spec.input.frac
+    quarter, fraction = divmod((turn * steps).__floor__(), steps)
+    quarter = (quarter + (1 if spec.cosine else 0)) % 4
+    seen = fraction if quarter in (0, 2) else steps - 1 - fraction
+    value = Fraction(naive(spec.quarter, seen)) / Fraction(2) ** spec.quarter.output.frac
+    value = value if quarter < 2 else -value
+    return limit(half_up(value * Fraction(2) ** spec.output.frac), spec.output)
 
 
 def naive_log(spec, q):
@@ -105,6 +118,8 @@ def naive(spec, q):
         return naive_direct(spec.table, q)
     if isinstance(spec, LogSpec):
         return naive_log(spec, q)
+    if isinstance(spec, SineSpec):
+        return naive_sine(spec, q)
     return (naive_exp if isinstance(spec, ExpSpec) else naive_reciprocal)(spec, q)
 
 

@@ -12,6 +12,8 @@ from hw.request import Request
 METHODS = ("rexp", "lut2d")
 #: The largest code, 1.0, of each precision.
 ONES = {"uint8": 255, "int16": 32767, "uint4": 15, "uint2": 3}
+#: The same by the format that the results must have.
+ONE_OF = {"u8.8": 255, "s16.15": 32767, "u4.4": 15, "u2.2": 3}
 
 
 def softmax_of(method, precision="uint8", **options):
@@ -42,7 +44,7 @@ def naive_exponential(method, distance, one):
 
 def naive_row(spec, row, mask=None):
     """Return the probabilities of one row, element by element."""
-    one, scale = ONES_OF[str(spec.output)], Fraction(2) ** -spec.input.frac
+    one, scale = ONE_OF[str(spec.output)], Fraction(2) ** -spec.input.frac
     there = [not masked for masked in mask] if mask is not None else [True] * len(row)
     if not any(there):
         return [0] * len(row)
@@ -59,7 +61,3 @@ def naive_row(spec, row, mask=None):
         math.floor(half_up(Fraction(e, one) / scale_ex) * scale_ex / (j * scale_sum) * one)
         for e in exponentials
     ]
-
-
-#: By the format that the unit's output must have.
-ONES_OF = {"u8.8": 255, "s16.15": 32767, "u4.4": 15, "u2.2": 3}

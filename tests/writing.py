@@ -1,14 +1,16 @@
 """What the tests of writable units share: a bus master, and a judge of all that happens."""
 
+import itertools
 import types
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 from amaranth.hdl import ClockDomain, Module
-from amaranth.sim import Simulator
+from amaranth.sim import DomainReset, Simulator
 
 from hw.units import unit_of
 from nnlut_train.tables import DirectTable, PwlTable
+from sim.beats import input_beats
 from sim.golden.register_files import driver
 from sim.golden.register_map import CONTROL, ID, MAGIC, MAP, STATUS, register_map
 
@@ -22,13 +24,13 @@ def driver_of(spec, name="unit"):
     return module
 
 
-def random_table(draw, table, entries=None):
-    """Return a table of the same formats with random integers."""
+def random_table(draw, table, length=0):
+    """Return a table of the same formats with random integers; `length`: of the longest row."""
     if isinstance(table, DirectTable):
         form = table.value
-        values = tuple(draw.randint(form.min, form.max) for _ in table.values)
-        return replace(table, values=values, meta={})
-    count = draw.randint(1, table.entries) if entries is None else entries
+        values = [draw.randint(form.min, form.max) for _ in range(length)]
+        return replace(table, values=(*values, *table.values[length:]), meta={})
+    count = draw.randint(1, table.entries)
     form = table.argument
     edges = sorted(draw.sample(range(form.min, form.max + 1), count - 1))
     slopes, intercepts = (
@@ -36,6 +38,11 @@ def random_table(draw, table, entries=None):
         for kind in (table.slope, table.intercept)
     )
     return replace(table, breakpoints=tuple(edges), slopes=slopes, intercepts=intercepts, meta={})
+
+
+def random_tables(draw, spec):
+    """Return a random table in place of each that can be written, by their names."""
+    return {name: random_table(draw, table, spec.longest) for name, table in spec.written()}
 
 
 class Bus:
@@ -84,13 +91,13 @@ class Bus:
         ctx.set(bus.ar.valid, 0)
         await self._wait(ctx)
         ctx.set(bus.r.ready, 1)
-        payload, = await ctx.tick().sample(bus.r.payload).until(bus.r.valid)
+        (payload,) = await ctx.tick().sample(bus.r.payload).until(bus.r.valid)
         ctx.set(bus.r.ready, 0)
         return payload.data, payload.resp
 
-    async def idle(self, ctx):
+    async def idle(self, ctx, *, polls=2000):
         """Wait until no commit is pending."""
-        for _ in range(5000):
+        for _ in range(polls):
             word, resp = await self.read(ctx, STATUS)
             assert resp == OKAY
             if not word & 1:
@@ -98,61 +105,65 @@ class Bus:
         raise AssertionError("a commit is pending for ever")
 
 
-@dataclass
+def without_empty_segments(breakpoints, slopes, intercepts):
+    """Return the same lines with strictly ascending breakpoints: the driver repeats the last."""
+    keep = [0, *(i + 1 for i, edge in enumerate(breakpoints)
+                 if i + 1 == len(breakpoints) or breakpoints[i + 1] > edge)]  # fmt: skip
+    edges = tuple(breakpoints[i - 1] for i in keep[1:])
+    return edges, tuple(slopes[i] for i in keep), tuple(intercepts[i] for i in keep)
+
+
 class Judge:
     """Follows a unit clock by clock: what each write must do, and which tables each row sees.
 
     A row is computed with the tables of the last commit that was written before the row's first
-    beat was accepted: what comes later waits.
+    beat was accepted; a row that comes later waits for them.
     """
 
-    spec: object
-    unit: object
-    clock: int = 0
-    pending: bool = False
-    inside: int = 0
-    #: By the address of its word: what the shadow holds, and the words that it may hold.
-    shadow: dict = field(default_factory=dict)
-    versions: list = field(default_factory=list)
-    rows: list = field(default_factory=list)
-    results: list = field(default_factory=list)
-    responses: list = field(default_factory=list)
-    refused: int = 0
-    committed: int = 0
+    def __init__(self, spec, unit, rst):
+        self.spec, self.unit, self.rst, self.map = spec, unit, rst, register_map(spec)
+        self.refused = self.commits = self.waited = 0
+        #: Whether the simulation is over, and whether the results are left alone.
+        self.ended = self.stuck = False
+        self.reset()
 
-    def __post_init__(self):
-        self.map = register_map(self.spec)
-        self.allowed = {}
+    def reset(self):
+        """Begin as after a reset."""
+        self.pending, self.inside, self.position = False, 0, 0
+        self.responses, self.reads, self.rows, self.results = [], [], [], []
+        #: By the address of a word: what the shadow holds.
+        self.shadow, self.places = {}, {}
         for block in self.map.blocks:
             for array in block.arrays:
-                for position, value in enumerate(block.values(array)):
-                    for word in range(array.words):
-                        address = array.address + 4 * (array.words * position + word)
-                        self.allowed[address] = array, word
-                        self.shadow[address] = value >> 32 * word & 0xFFFFFFFF
-        self.versions.append(self.tables())
-        self.open = None
+                codes = [(value, word) for value in block.values(array)
+                         for word in range(array.words)]  # fmt: skip
+                for index, (value, word) in enumerate(codes):
+                    self.places[array.address + 4 * index] = array, word
+                    self.shadow[array.address + 4 * index] = value >> 32 * word & 0xFFFFFFFF
+        self.versions = [self.tables()]
+
+    def codes(self, array):
+        """Return what the shadow holds of an array."""
+        values, words = [], array.words
+        for position in range(array.count):
+            at = array.address + 4 * words * position
+            value = sum(self.shadow[at + 4 * word] << 32 * word for word in range(words))
+            negative = array.format.signed and value >> (32 * words - 1)
+            values.append(value - (negative << 32 * words))
+        return tuple(values)
 
     def tables(self):
-        """Return the shadow as a specification."""
+        """Return the unit with the tables of the shadow."""
         found = {}
         for block in self.map.blocks:
-            arrays = {}
-            for array in block.arrays:
-                values = []
-                for position in range(array.count):
-                    at = array.address + 4 * array.words * position
-                    value = sum(self.shadow[at + 4 * word] << 32 * word
-                                for word in range(array.words))  # fmt: skip
-                    top = 1 << 32 * array.words
-                    values.append(value - top if array.format.signed and 2 * value >= top
-                                  else value)  # fmt: skip
-                arrays[array.name] = tuple(values)
+            arrays = {array.name: self.codes(array) for array in block.arrays}
             if isinstance(block.table, PwlTable):
-                arrays["breakpoints"], arrays["slopes"], arrays["intercepts"] = strict(arrays)
+                fields = without_empty_segments(
+                    arrays.get("breakpoints", ()), arrays["slopes"], arrays["intercepts"]
+                )
+                arrays = dict(zip(("breakpoints", "slopes", "intercepts"), fields, strict=True))
             else:
-                rest = block.table.values[len(arrays["values"]) :]
-                arrays["values"] += rest
+                arrays["values"] += block.table.values[len(arrays["values"]) :]
             found[block.name] = replace(block.table, meta={}, **arrays)
         return self.spec.with_tables(found)
 
@@ -162,38 +173,180 @@ class Judge:
             return False
         if address == CONTROL:
             return word < 4 and not (word & 1 and self.pending)
-        if address not in self.allowed or self.pending:
+        if address not in self.places or self.pending:
             return False
-        array, part = self.allowed[address]
-        if part < array.words - 1:
-            return True
+        array, part = self.places[address]
         form, shift = array.format, 32 * part
-        value = word - (1 << 32) if form.signed and word >> 31 else word
-        return form.min >> shift <= value <= form.max >> shift
+        value = word - (form.signed and word >> 31) * (1 << 32)
+        return part < array.words - 1 or form.min >> shift <= value <= form.max >> shift
 
     def written(self, address, word, strb):
-        """Take note of a write; its response is to come."""
+        """Take note of a write."""
         good = self.good(address, word, strb)
         self.responses.append(OKAY if good else SLVERR)
         self.refused += not good
-        if good and address == CONTROL:
-            if word & 1:
-                self.pending = True
-                self.versions.append(self.tables())
-        elif good:
+        if good and address == CONTROL and word & 1:
+            self.pending = True
+            self.commits += 1
+            self.versions.append(self.tables())
+        elif good and address != CONTROL:
             self.shadow[address] = word
 
+    def read(self, address, flags):
+        """Take note of a read."""
+        status = self.pending | flags << 1
+        answers = {ID: MAGIC, MAP: self.map.hash, STATUS: status}
+        self.reads.append((answers[address], OKAY) if address in answers else (0, SLVERR))
+
     async def watch(self, ctx):
-        """Follow the unit for ever."""
+        """Follow the unit to the end."""
         unit, bus = self.unit, self.unit.bus
-        held = {}
-        longest = self.spec.beats(self.spec.longest)
-        async for (_, rst, entering, taken, sent, leaving, offered, got, aw, w, b, r) in (
-            ctx.tick().sample(
-                unit.i.valid, unit.i.ready, unit.i.payload,
-                unit.o.valid, unit.o.ready, unit.o.payload,
-                bus.aw, bus.w, bus.b, bus.r,
+        flags = [getattr(unit, f"o_{flag}") for flag in self.map.flags]
+        handshakes = [wire for channel in (unit.i, unit.o, bus.aw, bus.w, bus.b, bus.ar, bus.r)
+                      for wire in (channel.valid, channel.ready, channel.payload)]  # fmt: skip
+        waiting = {}
+        async for _, rst, *sampled in ctx.tick().sample(*handshakes, *flags):
+            if self.ended:
+                break
+            if rst:
+                self.reset()
+                waiting = {}
+                continue
+            entering, leaving, aw, w, b, ar, r = (sampled[at : at + 3] for at in range(0, 21, 3))
+            raised = sum(flag << bit for bit, flag in enumerate(sampled[21:]))
+            # What is offered stays until it is taken.
+            for name, (valid, ready, payload) in (("o", leaving), ("b", b), ("r", r)):
+                assert waiting.get(name, payload) == payload, name
+                assert valid or name not in waiting, name
+                waiting.pop(name, None)
+                if valid and not ready:
+                    waiting[name] = payload
+            enters, leaves, writes, answers, asks, reads = (
+                valid and ready for valid, ready, _ in (entering, leaving, aw, b, ar, r)
             )
-        ):  # fmt: skip
-            raise NotImplementedError((held, longest, rst, entering, taken, sent, leaving, offered,
-                                       got, aw, w, b, r))
+            assert writes == (w[0] and w[1])
+            closed = self.pending and self.position == 0
+            assert not (closed and enters), "a row enters before the commit is done"
+            self.waited += closed and entering[0]
+            taken = closed and self.inside == 0
+            if leaves:
+                self.results.append(leaving[2])
+            if enters:
+                self.enter(entering[2])
+            if answers:
+                assert b[2].resp == self.responses.pop(0)
+            if reads:
+                assert (r[2].data, r[2].resp) == self.reads.pop(0)
+            if asks:
+                self.read(ar[2].addr, raised)
+            if writes:
+                self.written(aw[2].addr, w[2].data, w[2].strb)
+            if taken:
+                self.pending = False
+            self.inside += bool(enters) - bool(leaves)
+
+    def enter(self, beat):
+        """Take note of a beat."""
+        if self.position == 0:
+            self.rows.append((len(self.versions) - 1, []))
+        self.rows[-1][1].append(beat)
+        longest = self.spec.beats(self.spec.longest)
+        ends = beat.last or self.position == longest - 1
+        self.position = 0 if ends or not longest else self.position + 1
+
+    def elements(self, beat):
+        """Return the codes of a beat."""
+        if self.spec.lanes == 1:
+            return [beat.data]
+        return [code for lane, code in enumerate(beat.data) if beat.keep >> lane & 1]
+
+    def verdict(self):
+        """Compare all results; return of how many rows those of other tables differ."""
+        assert len(self.results) == sum(len(row) for _, row in self.rows)
+        return self.so_far()
+
+    def so_far(self):
+        """Compare the rows whose results are all there, as `verdict` does."""
+        results, told, left = iter(self.results), 0, len(self.results)
+        for version, row in self.rows:
+            left -= len(row)
+            if left < 0:
+                break
+            codes = np.array([code for beat in row for code in self.elements(beat)])
+            wanted = self.versions[version].compute(codes).tolist()
+            found = [code for _ in row for code in self.elements(next(results))]
+            assert found == wanted, f"tables {version} of {len(self.versions)}: {row}"
+            others = self.versions[max(version - 1, 0) : version + 2]
+            told += any(other.compute(codes).tolist() != wanted for other in others)
+        return told
+
+
+def payload(spec, beat):
+    """Return a beat as `ctx.set` takes it."""
+    codes = [0 if code is None else code for code in beat.codes]
+    if spec.lanes == 1:
+        return {"data": codes[0], "last": beat.last}
+    return {"data": codes, "keep": beat.keep, "last": beat.last}
+
+
+def run(spec, master, rows=(), *, stall=0.0, draw=None):
+    """Simulate a unit in traffic under a judge, until `master` has ended; return the judge.
+
+    Parameters
+    ----------
+    spec : WritableSpec
+        The unit.
+    master : async callable
+        Gets the simulator's context, the unit, and the judge; ``judge.stuck`` keeps results
+        waiting, ``judge.rst`` is the reset.
+    rows : sequence
+        What is sent again and again, until `master` has ended.
+    stall : float
+        Probability of a stall on either side, in a clock.
+    draw : random.Random
+        Draws the stalls.
+    """
+    unit = unit_of(spec)
+    m = Module()
+    m.domains.sync = domain = ClockDomain()
+    m.submodules.unit = unit
+    simulator = Simulator(m)
+    simulator.add_clock(1e-8)
+    judge = Judge(spec, unit, domain.rst)
+    sending = [True] * 2
+
+    async def source(ctx):
+        for row in itertools.cycle(rows):
+            for beat in input_beats(spec, [np.asarray(row)]):
+                while stall and draw.random() < stall:
+                    await ctx.tick()
+                ctx.set(unit.i.payload, payload(spec, beat))
+                ctx.set(unit.i.valid, 1)
+                try:
+                    await ctx.tick().until(unit.i.ready)
+                except DomainReset:
+                    break
+                finally:
+                    ctx.set(unit.i.valid, 0)
+            if not sending[0]:
+                break
+        sending[1] = False
+
+    async def sink(ctx):
+        while not judge.ended:
+            free = not judge.stuck and (stall == 0 or draw.random() >= stall)
+            ctx.set(unit.o.ready, free)
+            await ctx.tick()
+
+    async def first(ctx):
+        await master(ctx, unit, judge)
+        sending[0] = False
+        while (rows and sending[1]) or judge.inside:
+            await ctx.tick()
+        await ctx.tick().repeat(4)
+        judge.ended = True
+
+    for process in (judge.watch, source, sink, first) if rows else (judge.watch, sink, first):
+        simulator.add_testbench(process)
+    simulator.run()
+    return judge

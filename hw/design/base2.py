@@ -22,7 +22,8 @@ def base2(tables: Tables) -> Base2Spec:
     output = Format(False, request.output_bits, out_frac)
     # The relative errors of both tables, of a probability and in the sum: less than 3/8 ulp in all.
     accuracy = out_frac + 3
-    entries = request.segments
+    # As `Request.segments`, of the output's width: only the tables' accuracy depends on it.
+    entries = request.entries or max(16, 1 << math.ceil(request.output_bits / 2))
     # Its fraction table, and the factor log2(e), are those of an exponential.
     exp = tables.exp(inputs, output, 1, accuracy, entries)
     mantissa = exp.fraction.output

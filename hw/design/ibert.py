@@ -35,7 +35,9 @@ EXP_BITS = 16
 #: i-softmax divides 2**32, LayerNorm 2**31.
 PRECISION = 32
 NORM_PRECISION = 31
-#: LayerNorm keeps its sum of squares in so many bits.
+#: LayerNorm takes elements of so many bits, as in the authors' code, ...
+NORM_BITS = 22
+#: ... and keeps its sum of squares in so many bits.
 VARIANCE_BITS = 32
 #: Bits of the factor sqrt(n) of LayerNorm's requantisation.
 ROOT_BITS = 16
@@ -108,8 +110,8 @@ def _norm(tables: Tables) -> IbertNormSpec:
     frac = request.bits // 2 if request.input_frac is None else request.input_frac
     out_frac = request.output_bits - 3 if request.output_frac is None else request.output_frac
     # The smallest that keeps any row's sum of squares in 32 bits: see `variance_bits`.
-    shift = 0
-    while length * ((1 << (request.bits - 1 - shift)) + 1) ** 2 >= 1 << VARIANCE_BITS:
+    guard, shift = NORM_BITS - request.bits, 0
+    while length * ((1 << (NORM_BITS - 1 - shift)) + 1) ** 2 >= 1 << VARIANCE_BITS:
         shift += 1
     count = Format(False, length.bit_length(), 0)
     root = Format(False, ROOT_BITS, ROOT_BITS - math.isqrt(length).bit_length())
@@ -118,7 +120,7 @@ def _norm(tables: Tables) -> IbertNormSpec:
     table = DirectSpec(direct_table("sqrt(n)", roots, count, root))
     return IbertNormSpec(
         Format(True, request.bits, frac), Format(True, request.output_bits, out_frac), length,
-        shift, ITERATIONS, NORM_PRECISION, table, PER_STAGE, request.lanes,
+        guard, shift, ITERATIONS, NORM_PRECISION, table, PER_STAGE, request.lanes,
     )  # fmt: skip
 
 

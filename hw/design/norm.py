@@ -17,7 +17,11 @@ from sim.golden import NormSpec
 from ..choices import DIRECT_BITS_MAX
 from .tables import Tables
 
-__all__ = ["norm"]
+__all__ = ["LINES_BITS_MAX", "norm"]
+
+#: Most bits of m that lines see: with 16 bits of output, what they do not see costs 1/8 ulp. The
+#: time of a fit grows with their codes.
+LINES_BITS_MAX = 18
 
 
 def norm(tables: Tables) -> NormSpec:
@@ -57,7 +61,8 @@ def norm(tables: Tables) -> NormSpec:
     eps, eps_frac = _epsilon(request.eps * 4.0**frac, length, largest)
     # The relative error of the table costs 1/4 ulp at most, most of it in its arguments' steps.
     accuracy = largest + 3
-    seen = accuracy + 2 if tables.arch == "pwl" else min(accuracy, DIRECT_BITS_MAX)
+    lines = tables.arch == "pwl"
+    seen = min(accuracy + 2, LINES_BITS_MAX) if lines else min(accuracy, DIRECT_BITS_MAX)
     entries = request.entries or max(16, 1 << math.ceil(output.bits / 2))
     mantissa = tables.mantissa(max(seen, 2), 0.5, accuracy, entries, True)
     return NormSpec(

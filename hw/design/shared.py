@@ -24,6 +24,8 @@ __all__ = ["SLACK_ULP", "error_ulp", "shared"]
 SLACK_ULP = 1 / 8
 #: Widest input of a shared unit.
 SHARED_BITS_MAX = 16
+#: Widest input for which cheaper formats are searched: a fit of 16 bits takes up to half a minute.
+SEARCH_BITS_MAX = 12
 
 
 def error_ulp(problem: Problem, table: PwlTable) -> float:
@@ -101,7 +103,7 @@ def shared(tables: Tables) -> SharedSpec:
 
     First, the formats are the finest that any of the functions has for itself. Then the shift, the
     intercepts and the widest slopes lose bits, one by one, as long as no function's largest error
-    rises by more than `SLACK_ULP`.
+    rises by more than `SLACK_ULP`; of inputs of more than `SEARCH_BITS_MAX` bits they lose none.
 
     Raises
     ------
@@ -120,6 +122,8 @@ def shared(tables: Tables) -> SharedSpec:
     widest = 48
     best = search.fit(shift, min(beyond, shift), widest)
     assert best is not None  # nothing limits the first
+    if request.bits > SEARCH_BITS_MAX:
+        return SharedSpec(tuple(best))
     search.limits = [_limit(*pair) for pair in zip(problems, best, strict=True)]
     while (found := search.fit(shift - 1, min(beyond, shift - 1), widest)) is not None:
         best, shift = found, shift - 1

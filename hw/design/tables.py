@@ -27,7 +27,7 @@ from sim.golden import (
     UnarySpec,
 )
 
-from ..choices import DIRECT_BITS_MAX
+from ..choices import DIRECT_BITS_MAX, WIDE_BITS
 from ..request import Request
 
 __all__ = ["FOLDED_DIRECT_BITS_MIN", "Tables"]
@@ -60,13 +60,18 @@ class Tables:
     arch: str
     progress: bool = False
 
+    @property
+    def reduces(self) -> bool:
+        """Whether ranges are reduced and symmetries folded, where a function has them."""
+        return self.request.fold == "auto" and self.request.bits != WIDE_BITS
+
     def exp(
         self, inputs: Format, output: Format, sign: int, accuracy: int, entries: int,
         base: float = math.e,
     ) -> ExpSpec:  # fmt: skip
         """base**(sign x) by base 2; the mantissa has a relative error of about 2**-accuracy.
 
-        Of base 2, the factor is exact: 1, with as many fraction bits as give the table a bit to see.
+        Of base 2, the factor is exact: 1, with fraction bits where the table would see no bit.
         """
         factor_frac = max(0, 1 - inputs.frac) if base == 2 else accuracy + 2
         seen = accuracy if self.arch == "pwl" else min(accuracy - 2, DIRECT_BITS_MAX)
@@ -191,7 +196,7 @@ class Tables:
         fold = None
         direct = self.arch == "direct"
         pays = not direct or inputs.bits >= FOLDED_DIRECT_BITS_MIN
-        if self.request.fold == "auto" and function.symmetry is not None and pays:
+        if self.reduces and function.symmetry is not None and pays:
             fold = fold_for(function, function.symmetry, inputs, output, rounded=direct)
         target = function(inputs.real(inputs.grid()))
         return self.lines(

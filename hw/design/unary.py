@@ -21,12 +21,12 @@ def unary(tables: Tables) -> UnarySpec:
     if (table := request.table) is not None:
         return PwlSpec(table) if isinstance(table, PwlTable) else DirectSpec(table)
     inputs = function.input_format(request.bits, request.input_frac)
-    output = function.output_format(request.bits, inputs, request.output_frac)
+    output = function.output_format(request.output_bits, inputs, request.output_frac)
     entries = request.segments
     reduced = function.reduction not in (None, *FOLDS)
     if function.reduction == "quarter":
         reduced = max(-inputs.min, inputs.max) * inputs.scale > WAVE_REACH
-    if tables.arch == "pwl" and request.fold == "auto" and reduced:
+    if tables.arch == "pwl" and tables.reduces and reduced:
         if function.name == "log":
             return tables.log(inputs, output, entries)
         if function.reduction == "quarter":

@@ -36,7 +36,7 @@ class _Centred(RowPass):
     spec: IbertNormSpec
 
     def __init__(self, spec: IbertNormSpec) -> None:
-        super().__init__(spec, shape_of(spec.input), signed(spec.input.bits + 1))
+        super().__init__(spec, shape_of(spec.input), signed(spec.bits + 1))
 
     def statistic(self, row: Row) -> Value:
         """Return the mean."""
@@ -45,15 +45,16 @@ class _Centred(RowPass):
         # Counted from the lowest code, nothing is negative: the division knows no signs.
         lifted = [(code - lowest)[: spec.input.bits] for code in row.elements]
         sums = _sums(row, spec, lifted, spec.sum_bits)
+        # floor(sum / count + 1/2) = floor((2 sum + count) / (2 count)).
+        doubled = sums.total.shift_left(spec.guard + 1) + sums.count
         mean = divide(
-            row.pipe, Cat(Const(0, 1), sums.total) + sums.count, Cat(Const(0, 1), sums.count),
-            spec.mean_bits, spec.per_stage, "mean",
-        )  # fmt: skip
-        return (mean + lowest)[: spec.input.bits].as_signed()
+            row.pipe, doubled, sums.count.shift_left(1), spec.bits, spec.per_stage, "mean"
+        )
+        return (mean + (lowest << spec.guard))[: spec.bits].as_signed()
 
     def apply(self, row: Row, statistic: Value) -> list[Value]:
         """Return the differences."""
-        return [code - statistic for code in row.elements]
+        return [code.shift_left(self.spec.guard) - statistic for code in row.elements]
 
 
 class _Scaled(RowPass):
@@ -62,7 +63,7 @@ class _Scaled(RowPass):
     spec: IbertNormSpec
 
     def __init__(self, spec: IbertNormSpec) -> None:
-        super().__init__(spec, signed(spec.input.bits + 1), shape_of(spec.output))
+        super().__init__(spec, signed(spec.bits + 1), shape_of(spec.output))
 
     def statistic(self, row: Row) -> Value:
         """Return ``floor(2**precision / std)``, and sqrt(n), which ends the last stage."""

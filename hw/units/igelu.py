@@ -30,7 +30,7 @@ def _(spec: IGeluSpec, pipe: Pipe, code: Value) -> Value:
     (square,) = pipe.cut(square=base * base)
     poly, at = square + spec.c, pipe.align(code, start, "code")
     signed = Mux(at < 0, -poly, Mux(at == 0, 0, poly))
-    (bracket,) = pipe.cut(bracket=(signed >> spec.shift) + spec.one)
+    (bracket,) = pipe.cut(bracket=(signed >> spec.shift) + spec.erf_one)
     (product,) = pipe.cut(product=bracket * pipe.align(code, start, "code").shift_left(spec.guard))
     total = round_shift(product * Const(spec.factor), spec.right)
     (result,) = pipe.cut(result=saturate(total, spec.output))

@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Value
 
 from sim.golden import DirectSpec, Lut2dSpec
 
-from ..fixed import round_divide, round_shift
+from ..fixed import round_divide, round_shift, times
 from ..pipeline import Pipe
 from .lut_softmax import ExpIndices, Shares
 from .rows import Row, RowPass, RowUnit
@@ -20,7 +20,7 @@ class _Indices(ExpIndices):
         """Return the rounded tenths, one stage later."""
         frac = self.spec.input.frac
         (distance,) = pipe.cut(distance=distance)
-        tenths = distance * self.spec.STEPS
+        tenths = times(distance, self.spec.STEPS)
         return round_shift(tenths, frac) if frac >= 0 else tenths << -frac
 
 
@@ -39,7 +39,7 @@ class _Lookups(Shares):
         bits = self.spec.COLUMN_BITS
 
         def column(pipe: Pipe, exponential: Value) -> Value:
-            tenths = round_divide(exponential * self.spec.STEPS, self.spec.one)
+            tenths = round_divide(times(exponential, self.spec.STEPS), self.spec.one)
             (result,) = pipe.cut(column=tenths[:bits])
             return result
 

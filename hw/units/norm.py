@@ -104,10 +104,12 @@ class _Normalised(RowPass):
             variance = (variance - cut["mean"])[: spec.variance_max.bit_length()]
         if spec.eps:
             variance, added = pipe.cut(variance=variance, epsilon=cut["count2"] * Const(spec.eps))
-            (variance,) = pipe.cut(wide=(variance << spec.eps_frac) + added)
-        elif spec.centred:
-            (variance,) = pipe.cut(wide=variance)
-        return variance[: spec.integer_bits + spec.eps_frac]
+            (radicand,) = pipe.cut(radicand=(variance << spec.eps_frac) + added)
+        else:
+            if spec.centred:
+                (variance,) = pipe.cut(variance=variance)
+            radicand = variance << spec.eps_frac
+        return radicand[: spec.integer_bits + spec.eps_frac]
 
     def apply(self, row: Row, statistic: Value) -> list[Value]:
         """Return the results."""

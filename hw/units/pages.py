@@ -31,17 +31,19 @@ class Pages:
     def __init__(self, block: Block, array: Array, lanes: int) -> None:
         assert isinstance(block.table, DirectTable)
         self.array, self._name, self._lanes = array, block.symbol, lanes
-        self._content = words_of(block.table, array.count, lanes)
+        # One each: the two pages, and the ROM.
+        self._contents = [words_of(block.table, array.count, lanes) for _ in range(3)]
+        word = self._contents[0]
         #: What the unit reads, a word a beat.
         self.port = ReadPort(
-            Signal(range(self._content.depth), name=f"{self._name}_addr"),
+            Signal(range(word.depth), name=f"{self._name}_addr"),
             Signal(name=f"{self._name}_en"),
-            Signal(self._content.shape, name=f"{self._name}_data"),
+            Signal(word.shape, name=f"{self._name}_data"),
         )
 
     def connect(self, m: Module, write: Value, index: Value, word: Value, commit: Value) -> None:
         """Add the memories to `m`, writing, and what a commit does."""
-        name, content, lanes = self._name, self._content, self._lanes
+        name, lanes = self._name, self._lanes
         # The page that is read: one of the two, or in place of both the ROM.
         page = Signal(init=1, name=f"{name}_page")
         written, replaced = Signal(name=f"{name}_written"), Signal(name=f"{name}_replaced")
@@ -50,7 +52,7 @@ class Pages:
         with m.If(commit & written):
             m.d.sync += [written.eq(0), replaced.eq(1), page.eq(~page)]
         read = []
-        for number in range(3):
+        for number, content in enumerate(self._contents):
             m.submodules[f"{name}{number}"] = memory = Memory(content)
             port = memory.read_port()
             m.d.comb += [port.addr.eq(self.port.addr), port.en.eq(self.port.en)]

@@ -119,7 +119,7 @@ class RowPass(wiring.Component):
     """One pass over rows; subclasses say what the statistic is, and what becomes of the elements.
 
     Throughput is one beat a clock, sustained; the input waits only while the output is stalled, or
-    more than `ROW_SLOTS` complete rows are in the buffer. Rows of one length leave without a gap.
+    `ROW_SLOTS` complete rows are in the buffer. Rows of one length leave without a gap.
     With S stages of statistic and A stages of apply, the first result of a row is offered
     ``S + A + 2`` clocks after its last beat was accepted (stages before the statistic is needed
     run while it is computed).
@@ -254,7 +254,7 @@ class RowUnit(wiring.Component):
     """A chain of passes between two streams.
 
     Latency is ``spec.latency_of(length)`` clocks. Throughput is one beat a clock, sustained; only
-    more than `ROW_SLOTS` complete rows behind one long row make the input wait.
+    `ROW_SLOTS` complete rows behind one long row make the input wait.
 
     A row longer than ``spec.length`` is cut there: the elements so far are a row, with ``last``
     on its end, and the next element begins another. `o_overlong` tells. With several lanes, a lane

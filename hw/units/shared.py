@@ -43,8 +43,8 @@ def _ramp(table: PwlTable) -> int:
 def _negates(table: PwlTable, negative: bool) -> tuple[bool, bool]:
     """Return whether unfolding negates the slope, and the intercept, on one side of 0."""
     kind = _kind(table)
-    slope = kind == "even" and negative or kind == "relu" and not negative
-    return slope, kind == "relu" or negative and kind in ("odd", "complement")
+    slope = (kind == "even" and negative) or (kind == "relu" and not negative)
+    return slope, kind == "relu" or (negative and kind in ("odd", "complement"))
 
 
 def _bias(spec: SharedSpec, table: PwlTable, negative: bool) -> int:

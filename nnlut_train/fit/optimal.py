@@ -15,8 +15,8 @@ A squared error of more than `MAX_STARTS` codes, and under constraints of more t
 `MAX_CONSTRAINED` allows, is searched on a grid of breakpoints, then on ever finer ones near what
 was found; a bound on the gap to the optimum is proved and noted.
 
-Of an input whose codes are too many to be looked at there is a sample (`Problem.codes`). Breakpoints
-are codes of the sample then, and a bound is one on the error over the sample; the note says so.
+Of an input whose codes are too many to be looked at there is a sample (`Problem.codes`).
+Breakpoints are codes of it then, and a bound is one on the error over it; the note says so.
 """
 
 from bisect import bisect_left

@@ -5,6 +5,7 @@ is one step of the output code. A correctly rounded result is within 0.5 ulp.
 """
 
 from .norm import NormAccuracy, norm_accuracy
+from .shared import SharedAccuracy, shared_accuracy
 from .softmax import (
     SoftmaxAccuracy,
     protocol_rows,
@@ -15,6 +16,6 @@ from .softmax import (
 from .unary import UnaryAccuracy, unary_accuracy
 
 __all__ = [
-    "NormAccuracy", "SoftmaxAccuracy", "UnaryAccuracy", "norm_accuracy", "protocol_rows",
-    "softmax_accuracy", "softmax_floor", "softmax_reference", "unary_accuracy",
+    "NormAccuracy", "SharedAccuracy", "SoftmaxAccuracy", "UnaryAccuracy", "norm_accuracy",
+    "protocol_rows", "shared_accuracy", "softmax_accuracy", "softmax_floor", "softmax_reference", "unary_accuracy",
 ]  # fmt: skip

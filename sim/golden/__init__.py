@@ -20,6 +20,7 @@ from .isqrt import ISqrtSpec
 from .lanes import LANES, LanesSpec
 from .log import LogSpec
 from .lut2d import Lut2dSpec
+from .lut_softmax import LutSoftmaxSpec
 from .norm import NormSpec
 from .pwl import PwlSpec
 from .reciprocal import ReciprocalSpec
@@ -44,6 +45,7 @@ __all__ = [
     "LanesSpec",
     "LogSpec",
     "Lut2dSpec",
+    "LutSoftmaxSpec",
     "NormSpec",
     "PwlSpec",
     "ReciprocalSpec",

@@ -59,31 +59,41 @@ def _lines(layout: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, lis
     }
 
 
+def _array_writes(array: Mapping[str, Any], values: list[int]) -> list[tuple[int, int]]:
+    """Return the writes of an array; every value is checked."""
+    name, low, high = array["name"], *_limits(array["bits"], array["signed"])
+    if len(values) != array["count"]:
+        raise DriverError(f"{name} must be {array['count']} integers, not {len(values)}")
+    found, address = [], array["address"]
+    for position, value in enumerate(values):
+        if not low <= value <= high:
+            raise DriverError(f"{name}[{position}] must be {low} to {high}, not {value}")
+        for word in range(array["words"]):
+            found.append((address, value >> (32 * word) & 0xFFFFFFFF))
+            address += 4
+    return found
+
+
 def _table_writes(layout: Mapping[str, Any], table: Any) -> list[tuple[int, int]]:
+    if layout["kind"] == "direct" and isinstance(table, list | tuple):
+        return _array_writes(layout["arrays"][0], _integers("values", {"values": list(table)}))
     if not isinstance(table, Mapping) or table.get("kind") != layout["kind"]:
         raise DriverError(f"must be a table file of kind {layout['kind']}")
     for field, wanted in {**layout["formats"], "fold": layout["fold"]}.items():
         if table.get(field) != wanted:
             raise DriverError(f"{field} must be {wanted}, not {table.get(field)}")
-    arrays = _lines(layout, table)
     content = {name: value for name, value in table.items()
                if name not in ("schema", "sha256", "meta", "checksum")}  # fmt: skip
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     if table.get("sha256") not in (None, hashlib.sha256(text.encode()).hexdigest()):
         raise DriverError("sha256 does not match the integers: the file was changed")
-    found = []
-    for array in layout["arrays"]:
-        low, high = _limits(array["bits"], array["signed"])
-        address = array["address"]
-        for position, value in enumerate(arrays[array["name"]]):
-            if not low <= value <= high:
-                raise DriverError(
-                    f"{array['name']}[{position}] must be {low} to {high}, not {value}"
-                )
-            for word in range(array["words"]):
-                found.append((address, value >> (32 * word) & 0xFFFFFFFF))
-                address += 4
-    return found
+    if layout["kind"] == "direct":
+        (array,) = layout["arrays"]
+        # A table file has a value for every code of a position, the unit one for every position.
+        return _array_writes(array, _integers("values", table)[: array["count"]])
+    arrays = _lines(layout, table)
+    return [write for array in layout["arrays"]
+            for write in _array_writes(array, arrays[array["name"]])]  # fmt: skip
 
 
 def read_table(path: Path | str) -> Any:
@@ -103,7 +113,8 @@ def writes(tables: Mapping[str, Any]) -> list[tuple[int, int]]:
     ----------
     tables : mapping of str to path or mapping
         By the unit's names: files of ``nnlut_train fit``, or their content. A table may have fewer
-        entries than the unit. `sha256`, if it is there, must be right.
+        entries than the unit. `sha256`, if it is there, must be right. For values by the position
+        in the row (gamma, beta) a list of integers will do.
 
     Raises
     ------

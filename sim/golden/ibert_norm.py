@@ -19,11 +19,14 @@ __all__ = ["IbertNormSpec"]
 class IbertNormSpec(RowSpec):
     """LayerNorm of I-BERT (Kim et al., ICML 2021, section 3.6, and the authors' code).
 
-    The mean is rounded to a code, and ``y = x - mean``. ``std = isqrt(sum of (y >> shift)**2) <<
-    shift``, with a shift that keeps the sum below 2**32; ``factor = floor(2**31 / std)``;
-    ``z = floor(y * factor / 2)`` has the scale ``sqrt(n) / 2**30``. The dyadic requantisation to
-    the output multiplies by ``sqrt(n)``: a constant in I-BERT, whose rows all have one length; here
-    a table by the length of the row.
+    The mean is rounded to an integer, and ``y = x - mean``.
+    ``std = isqrt(sum of (y >> shift)**2) << shift``, with a shift that keeps the sum below 2**32;
+    ``factor = floor(2**31 / std)``; ``z = floor(y * factor / 2)`` has the scale
+    ``sqrt(n) / 2**30``. The dyadic requantisation to the output multiplies by ``sqrt(n)``: a
+    constant in I-BERT, whose rows all have one length; here a table by the length of the row.
+
+    The codes are first brought to a finer scale by `guard` zero bits: I-BERT's LayerNorm takes 22
+    bits, and a mean rounded to an 8-bit code would be far off.
 
     Two cases that the paper leaves open: the mean is rounded half up; a root of 0 counts as 1 (with
     a shift, the y need not be 0 then). There is no epsilon. Gamma and beta, which the paper folds
@@ -37,6 +40,8 @@ class IbertNormSpec(RowSpec):
         Signed format of the results; saturates.
     length : int
         Elements of the longest row, a multiple of `lanes`.
+    guard : int
+        Zero bits added below the elements.
     shift : int
         Low bits of y that its square does not see.
     iterations : int
@@ -56,6 +61,7 @@ class IbertNormSpec(RowSpec):
     input: Format
     output: Format
     length: int
+    guard: int
     shift: int
     iterations: int
     precision: int
@@ -88,9 +94,10 @@ class IbertNormSpec(RowSpec):
                 "spec: ibert_norm.iterations and per_stage must be >= 1, not "
                 f"{self.iterations} and {self.per_stage}"
             )
-        if not 0 <= self.shift < self.precision:
+        if self.guard < 0 or not 0 <= self.shift < min(self.precision, self.bits):
             raise UsageError(
-                f"spec: ibert_norm.shift must be 0 to {self.precision - 1}, not {self.shift}"
+                "spec: ibert_norm.guard must be >= 0, and shift 0 to "
+                f"{min(self.precision, self.bits) - 1}, not {self.guard} and {self.shift}"
             )
         if self.right < 0:
             raise UsageError(
@@ -98,14 +105,14 @@ class IbertNormSpec(RowSpec):
                 f"fraction bits, not {self.output.frac}"
             )
         widest = max(self.variance_bits, self.z_bits + self.roots.output.bits, self.right + 1,
-                     self.input.bits + 1 + self.factor_bits)  # fmt: skip
+                     self.bits + 1 + self.factor_bits)  # fmt: skip
         if widest > 62:
             raise UsageError(f"spec: ibert_norm must compute with at most 62 bits, not {widest}")
 
     @property
-    def mean_bits(self) -> int:
-        """Bits of the quotient that is the mean, counted from the lowest code."""
-        return self.input.bits
+    def bits(self) -> int:
+        """Bits of an element with its guard bits, and of the mean."""
+        return self.input.bits + self.guard
 
     @property
     def sum_bits(self) -> int:
@@ -119,7 +126,7 @@ class IbertNormSpec(RowSpec):
         The sum of y**2 is at most ``n (R/2 + 1/2)**2`` for a range R of codes, the last half for
         the rounded mean; the shift's floor adds at most 1 to a magnitude (Minkowski).
         """
-        return (self.length * ((1 << (self.input.bits - 1 - self.shift)) + 1) ** 2).bit_length()
+        return (self.length * ((1 << (self.bits - 1 - self.shift)) + 1) ** 2).bit_length()
 
     @property
     def factor_bits(self) -> int:
@@ -142,7 +149,7 @@ class IbertNormSpec(RowSpec):
     @property
     def mean_latency(self) -> int:
         """Stages from a row's last beat to its mean: add the lanes, if several; sum; divide."""
-        return (self.lanes > 1) + 1 + -(-self.mean_bits // self.per_stage)
+        return (self.lanes > 1) + 1 + -(-self.bits // self.per_stage)
 
     @property
     def factor_latency(self) -> int:
@@ -169,6 +176,7 @@ class IbertNormSpec(RowSpec):
         """Return the normalised rows; see `RowSpec.compute`."""
         codes = self.check_rows(codes)
         here = ~self.check_mask(codes, mask)
+        codes = codes << self.guard
         count = here.sum(axis=-1, keepdims=True)
         mean = self.mean((codes * here).sum(axis=-1, keepdims=True), np.maximum(count, 1))
         y = (codes - mean) * here

@@ -34,7 +34,7 @@ class IGeluSpec(UnarySpec):
         ``floor(b k / S)`` and ``floor(k**2 / (a S**2))``, both negative.
     shift : int
         Low bits of L that are dropped; 14 in the authors' code.
-    one : int
+    erf_one : int
         1 in the scale of L, ``floor(k**2 / (a S**2 2**shift))``: negative, as a is.
     factor : int
         a / k**2 for the requantisation, negative.
@@ -50,7 +50,7 @@ class IGeluSpec(UnarySpec):
     b: int
     c: int
     shift: int
-    one: int
+    erf_one: int
     factor: int
     factor_frac: int
 
@@ -61,10 +61,10 @@ class IGeluSpec(UnarySpec):
             raise UsageError(
                 f"spec: igelu.guard and shift must be >= 0, not {self.guard} and {self.shift}"
             )
-        if max(self.b, self.c, self.one, self.factor) >= 0:
+        if max(self.b, self.c, self.erf_one, self.factor) >= 0:
             raise UsageError(
-                "spec: igelu.b, c, one and factor must be negative, not "
-                f"{self.b}, {self.c}, {self.one} and {self.factor}"
+                "spec: igelu.b, c, erf_one and factor must be negative, not "
+                f"{self.b}, {self.c}, {self.erf_one} and {self.factor}"
             )
         if self.right < 0:
             raise UsageError(
@@ -95,7 +95,7 @@ class IGeluSpec(UnarySpec):
         """Bits of the last product, its sign included."""
         # L lies between (c >> shift) and its negative, or (b**2 + c) and its negative.
         value = max(abs(self.c), abs(self.b**2 + self.c)) + (1 << self.shift)
-        bracket = (value >> self.shift) + 1 - self.one
+        bracket = (value >> self.shift) + 1 - self.erf_one
         return ((-self.input.min << self.guard) * bracket * -self.factor).bit_length() + 1
 
     @property
@@ -104,8 +104,8 @@ class IGeluSpec(UnarySpec):
         return 5
 
     def compute(self, codes: np.ndarray) -> np.ndarray:
-        """Return ``saturate(round_shift(x * ((L >> shift) + one) * factor, right))``."""
+        """Return ``saturate(round_shift(x * ((L >> shift) + erf_one) * factor, right))``."""
         x = self.input.check(codes) << self.guard
         poly = (np.minimum(np.abs(x), -self.b) + self.b) ** 2 + self.c
-        bracket = (np.sign(x) * poly >> self.shift) + self.one
+        bracket = (np.sign(x) * poly >> self.shift) + self.erf_one
         return self.output.saturate(round_shift(x * bracket * self.factor, self.right))

@@ -63,8 +63,13 @@ class LutSoftmaxSpec(RowSpec):
 
     @property
     def one(self) -> int:
-        """Output code of the probability 1.0: the largest."""
+        """Output code of 1.0: the largest."""
         return self.output.max
+
+    @property
+    def output_scale(self) -> float:
+        """Real value of one step of the output code: not a power of two."""
+        return 1 / self.one
 
     @property
     def table_bytes(self) -> int:
@@ -95,9 +100,9 @@ class LutSoftmaxSpec(RowSpec):
     def latency_of(self, length: int) -> int:
         """Return the clocks from a row's first beat to its first probabilities.
 
-        The row is read once for its maximum and once for its sum. Nine clocks are the accumulators',
-        the row buffers', the division of the sum, and the tables'; with several lanes, maximum and
-        sum take a tree each.
+        The row is read once for its maximum and once for its sum. Nine clocks are those of the
+        accumulators, the row buffers, the division of the sum, and the tables; with several lanes,
+        maximum and sum take a tree each.
         """
         return 2 * self.beats(length) + 2 * (self.lanes > 1) + 9
 

@@ -7,7 +7,7 @@ from pprint import pformat
 
 from .register_map import CONTROL, ID, MAGIC, MAP, STATUS, Array, Block, Control, RegisterMap
 
-__all__ = ["driver", "header"]
+__all__ = ["driver", "files_of", "header"]
 
 
 def _c_type(array: Array) -> str:
@@ -121,3 +121,11 @@ def driver(registers: RegisterMap, name: str) -> str:
     own = f"REGISTERS: dict[str, Any] = {pformat(data, width=96, sort_dicts=False)}\n"
     before = before.replace("Driver of a unit with writable tables", f"Driver of {name}", 1)
     return before + own + after
+
+
+def files_of(registers: RegisterMap, name: str) -> dict[str, bytes]:
+    """Return both files by their names, ``NAME_regs.h`` and ``NAME_driver.py``."""
+    return {
+        f"{name}_regs.h": header(registers, name).encode(),
+        f"{name}_driver.py": driver(registers, name).encode(),
+    }

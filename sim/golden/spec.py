@@ -62,6 +62,11 @@ class Spec(ABC):
         return 0
 
     @property
+    def output_scale(self) -> float:
+        """Real value of one step of the output code."""
+        return self.output.scale
+
+    @property
     def bare(self) -> "Spec":
         """What is computed, without what only changes the interface; a subclass may wrap it."""
         return self
@@ -188,4 +193,6 @@ class TableSpec(UnarySpec):
         if isinstance(self.table, DirectTable):
             return super().segment(codes)
         number = self.table.segment(codes)
-        return number if self.table.fold is None else np.where(codes < 0, -1 - number, number)
+        if self.table.fold is None:
+            return number
+        return np.where(np.asarray(codes) < 0, -1 - number, number)

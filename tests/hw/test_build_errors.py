@@ -55,7 +55,7 @@ def broken_manifest(folder):
 
 def other_schema(folder):
     path = folder / "gelu_int8.json"
-    path.write_text(path.read_text().replace('"schema": 1', '"schema": 9'))
+    path.write_text(path.read_text().replace('"schema": 2', '"schema": 9'))
     return r"holds something else: gelu_int8\.json$"
 
 
@@ -151,8 +151,8 @@ def bad_inputs():
         (["--op", "gleu"], "a function must be one of exp, "),
         (["--op", "no_such_module:f", "--domain", "0,1"], "no_such_module:f cannot be imported: "),
         (["--op", "math:sqrt"], "math:sqrt must be given a domain: --domain LO,HI"),
-        ([*gelu, "--bits", "3"], "--bits must be 4 to 16 for gelu, not 3"),
-        ([*gelu, "--bits", "17"], "--bits must be 4 to 16 for gelu, not 17"),
+        ([*gelu, "--bits", "3"], "--bits must be 4 to 16, or 32 for gelu, not 3"),
+        ([*gelu, "--bits", "17"], "--bits must be 4 to 16, or 32 for gelu, not 17"),
         ([*gelu, "--bits", "eight"], "argument --bits: invalid int value: 'eight'"),
         (["--op", "softmax", "--bits", "13"], "--bits must be 4 to 12 for softmax, not 13"),
         (["--op", "softmax", "--length", "0"], "--length must be 1 to 4096, not 0"),
@@ -177,8 +177,37 @@ def bad_inputs():
         ([*gelu, "--table", "good.json"], "--bits must be the table's 4, not 8"),
         ([*gelu, "--table", "good.json", "--bits", "4", "--arch", "pwl"],
          "--arch must be the table's, direct, not pwl"),
-        (["--op", "softmax", "--table", "good.json"], "--table goes with a unary function"),
-        (["--op", "softmax", "--domain", "0,1"], "--domain goes with a unary function"),
+        (["--op", "softmax", "--table", "good.json"], "--table goes with one unary function"),
+        (["--op", "softmax", "--domain", "0,1"], "--domain goes with one unary function"),
+        ([*gelu, "--length", "8"], "--length goes with softmax and layernorm and rmsnorm, not"),
+        ([*gelu, "--mask"], "--mask goes with softmax, not with gelu"),
+        ([*gelu, "--lanes", "3"], "argument --lanes: invalid choice: 3 (choose from 1, 2, "),
+        (["--op", "softmax", "--length", "100", "--lanes", "16"],
+         "--length must be a multiple of --lanes 16, such as 112, not 100"),
+        ([*gelu, "--method", "rexp"], "--method must be one of nnlut, ibert for gelu, not 'rexp'"),
+        ([*gelu, "--method", "best"], "argument --method: invalid choice: 'best'"),
+        (["--op", "softmax", "--precision", "uint4"], "--precision goes with --method rexp"),
+        (["--op", "softmax", "--method", "rexp", "--arch", "pwl"], "--arch must be auto for "),
+        (["--op", "softmax", "--method", "rexp", "--fit", "nn"], "--fit goes with tables of lines"),
+        (["--op", "softmax", "--method", "ibert", "--tables", "writable"],
+         "--tables writable goes with tables of lines, not with softmax by ibert"),
+        ([*gelu, "--tables", "writable", "--arch", "direct"],
+         "--tables writable goes with --arch pwl, not with --arch direct"),
+        (["--op", "gelu,gelu"], "--op must name each function once, not gelu,gelu"),
+        (["--op", "gelu,softmax"], "--op must be softmax alone, or unary functions, not "),
+        (["--op", "gelu,gleu"], "a function must be one of exp, "),
+        (["--op", "gelu,exp", "--domain", "0,1"], "--domain goes with one unary function, not"),
+        (["--op", "layernorm", "--bits", "7"], "--bits must be 8 to 16 for layernorm, not 7"),
+        (["--op", "layernorm", "--eps", "-1"], "--eps must be a number of at least 0, not -1.0"),
+        (["--op", "layernorm", "--eps", "nan"], "--eps must be a number of at least 0, not nan"),
+        ([*gelu, "--eps", "1"], "--eps goes with layernorm and rmsnorm, not with gelu"),
+        (["--op", "layernorm", "--output-bits", "7"], "--output-bits must be 8 to 16 for "),
+        (["--op", "rmsnorm", "--gamma", "none.txt"],
+         "argument --gamma: none.txt must be a file of numbers: "),
+        (["--op", "rmsnorm", "--beta", "wrong.lib"],
+         "argument --beta: wrong.lib must be a file of numbers: "),
+        (["--op", "rmsnorm", "--gamma", "two.txt"],
+         "--gamma must have --length = 128 numbers, not 2"),
         ([*gelu, "--out", "wrong.lib"], "--out must be a new folder or an earlier build"),
         ([*gelu, "--nonsense"], "unrecognized arguments: --nonsense"),
     ]  # fmt: skip
@@ -188,6 +217,7 @@ def bad_inputs():
 @pytest.mark.usefixtures("no_work")
 def test_bad_input(tmp_path, capsys, words, message):
     (tmp_path / "wrong.lib").write_text("this is no library\n")
+    (tmp_path / "two.txt").write_text("1.0 2.0\n")
     form = Format(True, 4, 1)
     files.save(tables.DirectTable(form, form, tuple(range(-8, 8))), tmp_path / "good.json")
     text = (tmp_path / "good.json").read_text()

@@ -8,7 +8,7 @@ import pytest
 
 from hw import options
 from hw.design import design
-from hw.choices import OPS
+from hw.choices import OPS, ROW_OPS
 from hw.request import Request
 from nnlut_train.errors import UsageError
 from nnlut_train.files import load, save
@@ -20,6 +20,7 @@ from sim.golden import DirectSpec, ExpSpec, LogSpec, PwlSpec, ReciprocalSpec, So
 S4 = Format(True, 4, 0)
 REDUCED = {
     "exp": ExpSpec, "reciprocal": ReciprocalSpec, "rsqrt": ReciprocalSpec, "log": LogSpec,
+    "sqrt": ReciprocalSpec, "exp2": ExpSpec,
 }  # fmt: skip
 # Each in another form than the module's, and by the scalar functions of `math`.
 EXACT = {
@@ -35,6 +36,13 @@ EXACT = {
     "silu": lambda x: x / (1 + math.exp(-x)),
     "hswish": lambda x: x * min(max(x + 3, 0), 6) / 6,
     "softplus": lambda x: max(x, 0) + math.log1p(math.exp(-abs(x))),
+    "elu": lambda x: max(x, 0) + math.expm1(min(x, 0)),
+    "mish": lambda x: x - 2 * x / ((1 + math.exp(x)) ** 2 + 1),
+    "hsigmoid": lambda x: min(max(x / 6 + 0.5, 0), 1),
+    "sqrt": math.sqrt,
+    "exp2": lambda x: 2.0**x,
+    "sin": math.sin,
+    "cos": math.cos,
 }
 
 
@@ -68,7 +76,7 @@ def test_direct_tables_are_rounded_correctly(op, bits):
 
 
 def test_every_op_is_covered():
-    assert ("softmax", *EXACT) == OPS
+    assert (*ROW_OPS, *EXACT) == OPS
     assert tuple(FUNCTIONS) == tuple(EXACT)
 
 

@@ -20,7 +20,8 @@ from hw.units import unit_of
 from nnlut_train.errors import UsageError
 from nnlut_train.formats import Format
 from nnlut_train.tables import PwlTable
-from sim.bench import expected, run_bench
+from sim.beats import expected
+from sim.bench import run_bench
 from sim.golden import ExpSpec, LogSpec, ReciprocalSpec, SoftmaxSpec
 from sim.stimuli import Stimulus, stimuli
 

@@ -18,14 +18,14 @@ def test_precisions(method, precision):
     assert report.throughput == 1.0
 
 
-@pytest.mark.parametrize("length", [1, 2, 3, 17])
+@pytest.mark.parametrize("length", [1, 2, 17])
 @both
 def test_lengths(method, length):
     check(softmax_of(method, length=length))
 
 
 @pytest.mark.parametrize("mask", [False, True])
-@pytest.mark.parametrize(("lanes", "length"), [(1, 9), (2, 2), (2, 10), (4, 4), (4, 12)])
+@pytest.mark.parametrize(("lanes", "length"), [(1, 5), (2, 2), (2, 10), (4, 8)])
 @both
 def test_lanes_and_masks(method, lanes, length, mask):
     report = check(softmax_of(method, "uint4", length=length, lanes=lanes, mask=mask))
@@ -37,13 +37,13 @@ def test_lanes_and_masks_of_wide_codes(method):
     check(softmax_of(method, "int16", length=8, lanes=2, mask=True, bits=12))
 
 
-@pytest.mark.parametrize(("bits", "frac"), [(4, 0), (4, 4), (4, 6), (8, -3), (8, 0), (8, 7), (6, 2)])
+@pytest.mark.parametrize(("bits", "frac"), [(4, 0), (4, 6), (8, -3), (8, 7), (6, 2)])
 @both
 def test_input_scales(method, bits, frac):
     check(softmax_of(method, bits=bits, input_frac=frac, length=6))
 
 
-@pytest.mark.parametrize("entries", [1, 2, 3, 33, 100])
+@pytest.mark.parametrize("entries", [1, 2, 3, 33])
 @both
 def test_numbers_of_sums(method, entries):
     """Equal logits, one by one more: every sum that the table has, and larger ones."""

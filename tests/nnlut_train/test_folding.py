@@ -125,7 +125,7 @@ def test_known_magnitudes():
     # From 4 on, what GELU is short of max(x, 0) is less than 1/16 of 1/16; SiLU's tail is longer.
     assert found == {
         "sigmoid": "u7.4", "tanh": "u7.5", "erf": "u7.5", "gelu": "u6.4", "gelu_tanh": "u6.4",
-        "silu": "u7.4", "hswish": "u6.4", "softplus": "u7.4",
+        "silu": "u7.4", "hswish": "u6.4", "softplus": "u7.4", "hsigmoid": "u7.5",
     }  # fmt: skip
 
 

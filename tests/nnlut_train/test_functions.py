@@ -27,6 +27,14 @@ REFERENCE = {
     "silu": lambda x: x / (1 + math.exp(-x)),
     "hswish": lambda x: 0 if x <= -3 else x if x >= 3 else (x * x + 3 * x) / 6,
     "softplus": lambda x: max(x, 0) + math.log1p(math.exp(-abs(x))),
+    "elu": lambda x: max(x, 0) + math.expm1(min(x, 0)),
+    # tanh(ln(u)) is (u^2 - 1) / (u^2 + 1).
+    "mish": lambda x: x - 2 * x / ((1 + math.exp(x)) ** 2 + 1),
+    "hsigmoid": lambda x: 0 if x <= -3 else 1 if x >= 3 else x / 6 + 0.5,
+    "sqrt": lambda x: math.exp(0.5 * math.log(x)) if x else 0.0,
+    "exp2": lambda x: math.exp(x * math.log(2)),
+    "sin": lambda x: 2 * math.sin(x / 2) * math.cos(x / 2),
+    "cos": lambda x: 1 - 2 * math.sin(x / 2) ** 2,
 }
 
 
@@ -60,6 +68,14 @@ def test_function_over_its_domain(name):
         ("softplus", -1e4, 0.0),
         ("hswish", -1e4, 0.0),
         ("gelu", 1e4, 1e4),
+        ("elu", 1e4, 1e4),
+        ("elu", -1e4, -1.0),
+        ("mish", 1e4, 1e4),
+        ("mish", -1e4, 0.0),
+        ("hsigmoid", -1e4, 0.0),
+        ("hsigmoid", 1e4, 1.0),
+        ("sqrt", 0.0, 0.0),
+        ("exp2", 1e4, math.inf),
     ],
 )
 def test_singularities_and_far_ends_give_no_warning(name, x, y):
@@ -83,6 +99,13 @@ def test_singularities_and_far_ends_give_no_warning(name, x, y):
         ("tanh", "s8.5", "s8.7"),
         ("erf", "s8.5", "s8.7"),
         ("softplus", "s8.4", "u8.5"),
+        ("elu", "s8.4", "s8.4"),
+        ("mish", "s8.4", "s8.4"),
+        ("hsigmoid", "s8.5", "u8.8"),
+        ("sqrt", "u8.4", "u8.6"),
+        ("exp2", "s8.4", "u8.8"),
+        ("sin", "s8.5", "s8.7"),
+        ("cos", "s8.5", "s8.7"),
     ],
 )
 def test_default_formats(name, inputs, output):
@@ -140,18 +163,18 @@ def test_another_domain_of_a_registered_function():
 
 SYMMETRIC = {
     "sigmoid": "complement", "tanh": "odd", "erf": "odd", "gelu": "relu", "gelu_tanh": "relu",
-    "silu": "relu", "hswish": "relu", "softplus": "relu",
+    "silu": "relu", "hswish": "relu", "softplus": "relu", "hsigmoid": "complement", "sin": "odd",
+    "cos": "even",
 }  # fmt: skip
 
 
 def test_reductions():
-    assert {
-        name: function.reduction
-        for name, function in FUNCTIONS.items()
-        if function.reduction in FOLDS
-    } == SYMMETRIC
+    found = {name: function.symmetry for name, function in FUNCTIONS.items()}
+    assert {name: kind for name, kind in found.items() if kind is not None} == SYMMETRIC
     reduced = {
         "exp": "base2", "reciprocal": "mantissa", "rsqrt": "mantissa4", "log": "mantissa",
+        "sqrt": "mantissa4", "exp2": "base2", "sin": "quarter", "cos": "quarter",
+        "elu": None, "mish": None,
     }  # fmt: skip
     assert {name: f.reduction for name, f in FUNCTIONS.items()} == SYMMETRIC | reduced
 
@@ -164,6 +187,11 @@ def test_a_reduced_function_gives_the_whole_one():
         "reciprocal": (lambda k: (1 + f) * 2.0**k, f, lambda k, y: y / 2.0**k),
         "rsqrt": (lambda k: (1 + 3 * f) * 4.0**k, 1 + 3 * f, lambda k, y: y / 2.0**k),
         "log": (lambda k: (1 + f) * 2.0**k, f, lambda k, y: y + k * math.log(2)),
+        "exp2": (lambda i: i + f, f, lambda i, y: y * 2.0**i),
+        "sqrt": (lambda k: (1 + 3 * f) * 4.0**k, 1 + 3 * f, lambda k, y: y * 2.0**k),
+        # Whole turns, and the quarters before and behind.
+        "sin": (lambda k: 2 * math.pi * k + math.pi / 2 * f, f, lambda k, y: y),
+        "cos": (lambda k: 2 * math.pi * k - math.pi / 2 * (1 - f), f, lambda k, y: y),
     }
     for name, function in FUNCTIONS.items():
         reduced = function.reduced
@@ -192,6 +220,7 @@ def test_symmetric_functions_are_symmetric(name):
     right, left = function(m), function(-m)
     core = {
         "odd": (right, -left), "complement": (right, 1 - left), "relu": (m - right, -left),
+        "even": (right, left),
     }[SYMMETRIC[name]]  # fmt: skip
     np.testing.assert_allclose(*core, rtol=0, atol=4e-15)
 
@@ -204,11 +233,15 @@ def test_symmetric_functions_are_symmetric(name):
 )  # fmt: skip
 def test_a_symmetry_needs_a_domain_on_both_sides_of_zero(name, domain, folds):
     function = lookup(name, domain)
-    assert function.reduction == (SYMMETRIC[name] if folds else None)
+    assert function.symmetry == (SYMMETRIC[name] if folds else None)
+    if FUNCTIONS[name].reduction in FOLDS:
+        assert function.reduction == function.symmetry
+    else:  # quarters of a wave need no sign
+        assert function.reduction == "quarter"
     assert function.input_format(8).signed == (domain[0] < 0)
 
 
-@pytest.mark.parametrize("name", ["reciprocal", "rsqrt", "log"])
+@pytest.mark.parametrize("name", ["reciprocal", "rsqrt", "log", "sqrt"])
 def test_a_mantissa_needs_a_domain_without_negative_numbers(name):
     assert lookup(name, (0, 3)).reduction == FUNCTIONS[name].reduction
     assert lookup(name, (-1, 3)).reduction is None
@@ -216,7 +249,19 @@ def test_a_mantissa_needs_a_domain_without_negative_numbers(name):
 
 @pytest.mark.parametrize("domain", [(-3, 2), (0, 1), (-5, -1)])
 def test_exp_is_reduced_over_any_domain(domain):
-    assert lookup("exp", domain).reduction == "base2"
+    assert lookup("exp", domain).reduction == lookup("exp2", domain).reduction == "base2"
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_wide_formats_are_those_of_16_bits_and_16_bits_more(name):
+    # Found from a sample of the codes.
+    function = FUNCTIONS[name]
+    narrow, wide = function.input_format(16), function.input_format(32)
+    assert (wide.signed, wide.frac) == (narrow.signed, narrow.frac + 16)
+    output = function.output_format(16, narrow)
+    found = function.output_format(32, wide)
+    assert (found.signed, found.frac) == (output.signed, output.frac + 16)
+    assert function.whole_output_format(32, wide).bits == 32
 
 
 @pytest.mark.parametrize(
@@ -272,7 +317,7 @@ def test_function_of_the_users_needs_a_domain(user_module):
 @pytest.mark.parametrize("name", ["", "gleu", "a.b", "a:", ":f", "1a:f", "a:b.c", "a b:f", "a:f:g"])
 def test_names_of_no_form_are_refused(name):
     message = (
-        r"^a function must be one of exp, reciprocal, rsqrt, .*softplus, or "
+        r"^a function must be one of exp, reciprocal, rsqrt, .*cos, or "
         r"package\.module:callable, not '"
     )
     with pytest.raises(UsageError, match=message) as error:

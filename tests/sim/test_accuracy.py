@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from hw.design import design
-from hw.choices import OPS
 from hw.request import Request
 from hw.result import ERROR_BOUND_ULP
 from nnlut_train.formats import Format
@@ -220,7 +219,7 @@ def test_plain_exp_is_much_worse_than_the_folded_one():
     assert softmax_bound(plain) >= worse.max_ulp
 
 
-@pytest.mark.parametrize("op", OPS[1:])
+@pytest.mark.parametrize("op", FUNCTIONS)
 def test_unary_accuracy_is_the_naive_one(op):
     for arch in ("pwl", "direct"):
         spec, function = design(Request(op, 6), arch), FUNCTIONS[op]
@@ -239,12 +238,12 @@ def test_unary_accuracy_is_the_naive_one(op):
 
 
 @pytest.mark.parametrize("bits", [4, 8, 12])
-@pytest.mark.parametrize("op", OPS[1:])
+@pytest.mark.parametrize("op", FUNCTIONS)
 def test_direct_tables_are_within_half_an_ulp(op, bits):
     assert unary_accuracy(design(Request(op, bits), "direct"), FUNCTIONS[op]).max_ulp <= 0.5
 
 
-@pytest.mark.parametrize("op", OPS[1:])
+@pytest.mark.parametrize("op", FUNCTIONS)
 def test_tables_of_lines_are_accurate_by_default(op):
     # By default the lines cost no more than the rounding does.
     assert unary_accuracy(design(Request(op, 8), "pwl"), FUNCTIONS[op]).max_ulp < 1.5

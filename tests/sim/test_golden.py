@@ -8,23 +8,26 @@ from hypothesis import strategies as st
 from naive import half_up, limit, naive, naive_softmax
 
 from hw.design import design
-from hw.choices import FOLD_CHOICES, OPS
+from hw.choices import FOLD_CHOICES
 from hw.request import Request
 from nnlut_train.errors import UsageError
 from nnlut_train.formats import Format
+from nnlut_train.functions import FUNCTIONS
 from nnlut_train.tables import DirectTable, PwlTable
 from sim.golden import (
+    _KINDS,
     DirectSpec,
     ExpSpec,
     LogSpec,
     PwlSpec,
     ReciprocalSpec,
+    SineSpec,
     SoftmaxSpec,
     UnarySpec,
     spec_from_json,
 )
 
-UNARY = OPS[1:]
+UNARY = tuple(FUNCTIONS)
 quick = settings(derandomize=True, deadline=None, max_examples=60)
 
 
@@ -47,7 +50,9 @@ def test_wide_direct_models_are_their_naive_formulation(op):
     check_all_codes(design(Request(op, 11), "direct"))
 
 
-@pytest.mark.parametrize("op", ["exp", "reciprocal", "rsqrt", "log"])
+@pytest.mark.parametrize(
+    "op", ["exp", "reciprocal", "rsqrt", "log", "sqrt", "exp2", "sin", "cos"]
+)
 @pytest.mark.parametrize(
     ("bits", "input_frac", "output_frac"),
     [(4, None, None), (5, 0, None), (6, -2, 3), (7, 10, 12), (10, None, 2), (9, 4, 9), (8, 3, -2)],
@@ -136,6 +141,7 @@ def test_any_exp(spec):
 @st.composite
 def reciprocal_specs(draw):
     root = draw(st.booleans())
+    inverse = not root or draw(st.booleans())
     input_format = Format(False, draw(st.integers(3, 8)), draw(st.integers(-3, 10)))
     width = input_format.bits + (root and (input_format.bits - input_format.frac) % 2)
     bits = draw(st.integers(2 if root else 1, width - (not root)))
@@ -143,16 +149,36 @@ def reciprocal_specs(draw):
     value = Format(False, draw(st.integers(1, 8)), draw(st.integers(0, 8)))
     mantissa = draw(direct_specs(Format(False, bits, frac), value))
     output = Format(False, draw(st.integers(2, 10)), draw(st.integers(-3, 8)))
-    return input_format, output, mantissa, root
+    return input_format, output, mantissa, root, inverse
 
 
 @quick
 @given(reciprocal_specs())
 def test_any_reciprocal_and_root(parts):
-    input_format, output, mantissa, root = parts
-    spec = ReciprocalSpec(input_format, output, mantissa, root, input_format.bits + 1)
-    if spec.right - spec.shifts < 0:  # `left` rules this out
+    input_format, output, mantissa, root, inverse = parts
+    spec = ReciprocalSpec(input_format, output, mantissa, root, input_format.bits + 1, inverse)
+    if min(spec.right_of(0), spec.right_of(spec.shifts)) < 0:  # `left` rules this out
         pytest.fail("the variable shift went left")
+    check_all_codes(spec)
+
+
+@st.composite
+def sine_specs(draw):
+    bits = draw(st.integers(1, 5))
+    value = Format(False, draw(st.integers(1, 8)), draw(st.integers(-2, 8)))
+    quarter = draw(direct_specs(Format(False, bits, bits), value))
+    input_format = Format(draw(st.booleans()), draw(st.integers(2, 7)), draw(st.integers(-2, 6)))
+    factor_frac = draw(st.integers(max(0, bits - input_format.frac), 12))
+    output = Format(
+        draw(st.booleans()), draw(st.integers(2, 10)), value.frac - draw(st.integers(0, 6))
+    )
+    factor = draw(st.integers(0, 3 << factor_frac))
+    return SineSpec(input_format, output, quarter, factor, factor_frac, draw(st.booleans()))
+
+
+@quick
+@given(sine_specs())
+def test_any_sine(spec):
     check_all_codes(spec)
 
 
@@ -272,6 +298,8 @@ def specs():
     yield design(Request("exp", 8), "pwl")
     yield design(Request("rsqrt", 8), "pwl")
     yield design(Request("log", 8), "pwl")
+    yield design(Request("sqrt", 8), "pwl")
+    yield design(Request("cos", 8, input_frac=2), "pwl")
     yield design(Request("softmax", 8, length=16), "pwl")
     yield design(Request("softmax", 8, length=16), "direct")
 
@@ -311,10 +339,13 @@ def edit(spec, path, value):
 
 
 DELETE = object()
+WRONG_KIND = f"spec: kind must be one of {', '.join(_KINDS)}"
 GELU = ("gelu", "pwl")
 EXP = ("exp", "pwl")
 ROOT = ("rsqrt", "pwl")
 LOG = ("log", "pwl")
+SQRT = ("sqrt", "pwl")
+SINE = ("sin", "pwl")
 SOFTMAX = ("softmax", "pwl")
 DIRECT_TABLE = DirectTable(Format(True, 1, 0), Format(True, 2, 0), (0, 1)).to_json()
 
@@ -323,9 +354,9 @@ DIRECT_TABLE = DirectTable(Format(True, 1, 0), Format(True, 2, 0), (0, 1)).to_js
     ("unit", "path", "value", "message"),
     [
         (GELU, "kind", "cubic",
-         "spec: kind must be one of direct, exp, log, pwl, reciprocal, softmax"),
+         WRONG_KIND),
         (GELU, "kind", DELETE,
-         "spec: kind must be one of direct, exp, log, pwl, reciprocal, softmax"),
+         WRONG_KIND),
         (GELU, "table", DELETE, "spec: pwl.table is missing"),
         (GELU, "table", DIRECT_TABLE, "spec: pwl.table must be a pwl"),
         (GELU, "table", 7, "table: kind must be one of direct, pwl"),
@@ -340,13 +371,21 @@ DIRECT_TABLE = DirectTable(Format(True, 1, 0), Format(True, 2, 0), (0, 1)).to_js
         (EXP, "factor", True, "spec: exp.factor must be int, not True"),
         (EXP, "factor", DELETE, "spec: exp.factor is missing"),
         (EXP, "fraction", 3,
-         "spec: kind must be one of direct, exp, log, pwl, reciprocal, softmax"),
+         WRONG_KIND),
         (EXP, "factor_frac", 0, "spec: exp.fraction must have at most 4 fraction bits, not 10"),
         (ROOT, "root", 1, "spec: reciprocal.root must be bool, not 1"),
         (ROOT, "shift_max", -1, "spec: reciprocal.shift_max must be >= 0, not -1"),
         (ROOT, "input", "s8.4", "spec: reciprocal.input must be unsigned, not s8.4"),
         (ROOT, "output", "s8.4", "spec: reciprocal.output must be unsigned, not s8.4"),
         (ROOT, "input", "u4.0", "spec: reciprocal.mantissa must see at most 4 bits, not 8"),
+        (ROOT, "root", False, "spec: reciprocal.mantissa must see at most 7 bits, not 8"),
+        (SQRT, "inverse", 1, "spec: reciprocal.inverse must be bool, not 1"),
+        (SQRT, "input", "s8.4", "spec: reciprocal.input must be unsigned, not s8.4"),
+        (SINE, "cosine", 0, "spec: sine.cosine must be bool, not 0"),
+        (SINE, "factor_frac", 0, "spec: sine.quarter must have at most 2 fraction bits, not 11"),
+        (SINE, "output", "s8.12", "spec: sine.quarter must give at least 12 fraction bits, not 11"),
+        (SINE, "factor", 1 << 60, "spec: sine must multiply to at most 63 bits, not 69"),
+        (SINE, "quarter", 3, WRONG_KIND),
         (LOG, "input", "s8.4", "spec: log.input must be unsigned, not s8.4"),
         (LOG, "input", "u7.3", "spec: log.mantissa must see at most 6 bits, not 7"),
         (LOG, "factor", None, "spec: log.factor must be int, not None"),
@@ -365,7 +404,8 @@ DIRECT_TABLE = DirectTable(Format(True, 1, 0), Format(True, 2, 0), (0, 1)).to_js
 )  # fmt: skip
 def test_wrong_descriptions_are_told(unit, path, value, message):
     op, arch = unit
-    spec = design(Request(op, 8, **({"length": 16} if op == "softmax" else {})), arch)
+    options = {"softmax": {"length": 16}, "sin": {"input_frac": 2}}
+    spec = design(Request(op, 8, **options.get(op, {})), arch)
     with pytest.raises(UsageError) as raised:
         spec_from_json(edit(spec, path, value))
     assert str(raised.value) == message

@@ -27,8 +27,7 @@ ARCHS = ("direct", "pwl")
 CASES = {
     "default": {"length": 24},
     "8 bits": {"bits": 8, "length": 9},
-    "12 bits": {"bits": 12, "output_bits": 12, "length": 7},
-    "16 bits out": {"output_bits": 16, "length": 5, "entries": 16},
+    "12 bits": {"bits": 12, "output_bits": 10, "length": 7},
     "integers": {"bits": 8, "input_frac": 0, "output_frac": 0, "length": 6},
     "coarse": {"bits": 8, "input_frac": -3, "output_frac": -2, "length": 6},
     "fine": {"bits": 8, "input_frac": 12, "output_frac": 9, "length": 6},
@@ -49,14 +48,25 @@ def random_rows(spec, count, seed=0):
     return [row for group in norm_random_rows(spec, 8 * count, rng) for row in group[: 32 // 8]]
 
 
-@pytest.mark.parametrize("op", NORMS)
-@pytest.mark.parametrize("case", CASES)
-def test_the_model_is_the_definition_in_fractions(op, case):
-    spec = norm_spec(op, "pwl" if case == "16 bits out" else "direct", **CASES[case])
-    rows = random_rows(spec, 2 if spec.length > 100 else 60) + list(norm_corner_rows(spec))
+def hold_against_fractions(spec):
+    rows = random_rows(spec, 2 if spec.length > 100 else 40) + list(norm_corner_rows(spec))
     assert {1, spec.length} <= {len(row) for row in rows}
     for row in rows if spec.length < 100 else rows[:4]:
         assert spec.compute(row).tolist() == naive_norm(spec, row)
+
+
+@pytest.mark.parametrize("op", NORMS)
+@pytest.mark.parametrize("case", CASES)
+def test_the_model_is_the_definition_in_fractions(op, case):
+    hold_against_fractions(norm_spec(op, **CASES[case]))
+
+
+@pytest.mark.parametrize("op", NORMS)
+def test_the_widest_model_is_the_definition_in_fractions(op):
+    spec = norm_spec(op, "pwl", output_bits=16, length=5, entries=16, fit="linear")
+    hold_against_fractions(spec)
+    # So few lines are too few for 16 bits, and the bound says by how much.
+    assert 10 < norm_accuracy(spec, count=1000).max_ulp < norm_bound(spec) < 100
 
 
 def test_rows_of_one_array_are_computed_alone():
@@ -132,14 +142,8 @@ def test_the_protocol_is_within_5_percent_of_the_floor(op, arch, length):
 @pytest.mark.parametrize("arch", ARCHS)
 @pytest.mark.parametrize("case", CASES)
 def test_the_bound_holds_and_is_below_one_ulp(op, arch, case):
-    if case == "16 bits out" and arch == "direct":
-        return  # the next test
     spec = norm_spec(op, arch, **CASES[case])
-    bound = norm_bound(spec)
-    limit = 0.85 if case == "12 bits" and arch == "pwl" else 1.11 if case == "12 bits" else 0.8
-    if "entries" in CASES[case]:
-        limit = math.inf  # 16 segments are too few for 16 bits; the bound says by how much
-    assert norm_accuracy(spec, count=400).max_ulp <= bound < limit
+    assert norm_accuracy(spec, count=400).max_ulp <= norm_bound(spec) < 0.8
 
 
 def test_a_direct_table_is_too_coarse_for_wide_outputs():
@@ -150,23 +154,27 @@ def test_a_direct_table_is_too_coarse_for_wide_outputs():
 
 
 def test_the_default_segments_follow_the_output():
-    assert norm_bound(norm_spec(arch="pwl", output_bits=12)) < 0.75
-    assert norm_spec(arch="pwl", output_bits=12).mantissa.table.entries == 64
+    spec = norm_spec(arch="pwl", output_bits=12, fit="linear")
+    assert spec.mantissa.table.entries == 64
+    assert norm_bound(spec) < 1.0
 
 
 @pytest.mark.parametrize("op", NORMS)
 @pytest.mark.parametrize("arch", ARCHS)
-def test_the_bound_over_all_rows_of_two_elements(op, arch):
-    spec = norm_spec(op, arch, bits=8, length=2)
+def test_the_bound_over_all_rows_of_few_elements(op, arch):
+    # LayerNorm does not see the mean: one of three elements is 0.
+    spec = norm_spec(op, arch, bits=8, length=3)
     codes = spec.input.codes()
     rows = np.stack(np.meshgrid(codes, codes), axis=-1).reshape(-1, 2)
+    if op == "layernorm":
+        rows = np.pad(rows, [(0, 0), (0, 1)])
     assert 0.5 < norm_accuracy(spec, rows).max_ulp <= norm_bound(spec)
 
 
 @pytest.mark.parametrize("op", NORMS)
 def test_the_bound_is_not_far_from_what_happens(op):
     spec = norm_spec(op, length=32)
-    assert norm_bound(spec) < 1.2 * norm_accuracy(spec, count=20_000).max_ulp
+    assert norm_bound(spec) < 1.25 * norm_accuracy(spec, count=20_000).max_ulp
 
 
 def test_the_bound_sees_faults():
@@ -274,7 +282,7 @@ def test_elements_that_are_not_there_leave_their_row_alone(op):
 def test_gamma_and_beta_stay_at_their_positions_beside_missing_elements():
     spec = norm_spec(length=4, gamma=(1.0, 0.5, 2.0, 1.0), beta=(0.0, 0.25, 1.0, -1.0))
     row, missing = np.array([300, -200, 100, 700]), np.array([False, True, False, False])
-    z = norm_reference(dataclasses.replace(spec, gamma=None, beta=None), row[~missing])
+    z = norm_reference(norm_spec(length=4), row[~missing])
     wanted = z * [1.0, 2.0, 1.0] + [0.0, 1.0, -1.0]
     error = spec.output.real(spec.compute(row, missing))[~missing] - wanted
     assert np.abs(error).max() < spec.output.scale
@@ -298,7 +306,7 @@ def test_json_round_trip(case):
     again = spec_from_json(data)
     assert again == spec
     assert [name for name, _ in again.tables()] == [
-        "mantissa.table",
+        "mantissa",
         *(name for name in ("gamma", "beta") if getattr(spec, name) is not None),
     ]
 

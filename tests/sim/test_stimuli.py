@@ -4,6 +4,7 @@ import pytest
 from hw.design import design
 from hw.request import Request
 from sim.golden import SoftmaxSpec
+from sim.sampling import boundaries
 from sim.stimuli import back_to_back, corner_rows, random_rows, stimuli
 
 
@@ -67,7 +68,19 @@ def test_the_standard_runs_are_all_there(name, seed):
     assert all(set(map(len, run.rows)) == {1} for run in runs if "length 1" in run.name)
 
 
-@pytest.mark.parametrize("bits", [4, 8, 12, 16])
+@pytest.mark.parametrize("bits", [13, 16])
+def test_wide_unary_units_are_simulated_at_every_boundary(bits):
+    spec = spec_of("rsqrt", bits, entries=16)
+    codes = np.concatenate(run_called(stimuli(spec), "all rows at full rate").rows)
+    assert len(set(codes.tolist())) == codes.size
+    assert codes.tolist() != sorted(codes.tolist())
+    edges = boundaries(spec)
+    assert edges.size > 5 * 16  # the segments recur with the octaves
+    assert set(edges.tolist()) | {spec.input.min, spec.input.max} <= set(codes.tolist())
+    assert 1000 < codes.size < 3 * edges.size + 4096 + 9
+
+
+@pytest.mark.parametrize("bits", [4, 8, 12])
 @pytest.mark.parametrize(("op", "arch"), [("gelu", "pwl"), ("rsqrt", "pwl")])
 def test_unary_units_are_simulated_at_every_code(op, arch, bits):
     spec = spec_of(op, bits, arch)

@@ -27,6 +27,8 @@ needs_cocotb = pytest.mark.skipif(
 
 UNITS = {
     "softmax": Request("softmax", 8, length=16),
+    "rexp": Request("softmax", length=16, method="rexp"),
+    "lut2d": Request("softmax", length=16, method="lut2d", precision="int16"),
     "gelu": Request("gelu", 8),
     "exp": Request("exp", 12),  # two bytes of tdata
     "reciprocal": Request("reciprocal", 8),
@@ -275,14 +277,15 @@ def test_ports_are_the_documented_ones(parts, name):
         )
     }
     wide = 16 if name == "exp" else 8
+    result = 16 if name in ("exp", "lut2d") else 8
     wanted = {
         "aclk": ("input", 1), "aresetn": ("input", 1),
         "s_axis_tdata": ("input", wide), "s_axis_tvalid": ("input", 1),
         "s_axis_tready": ("output", 1), "s_axis_tlast": ("input", 1),
-        "m_axis_tdata": ("output", wide), "m_axis_tvalid": ("output", 1),
+        "m_axis_tdata": ("output", result), "m_axis_tvalid": ("output", 1),
         "m_axis_tready": ("input", 1), "m_axis_tlast": ("output", 1),
     }  # fmt: skip
-    if name == "softmax":
+    if name in ("softmax", "rexp", "lut2d"):
         wanted["overlong"] = ("output", 1)
     assert declared == wanted
     assert set(re.split(r",\s*", found[1])) == set(wanted)
@@ -306,7 +309,7 @@ def test_the_header_documents_the_ports(parts, name):
 
 
 @pytest.mark.skipif(shutil.which("verilator") is None, reason="needs Verilator (verilator)")
-@pytest.mark.parametrize("name", ["softmax", "gelu", "exp", "reciprocal", "log"])
+@pytest.mark.parametrize("name", ["softmax", "rexp", "lut2d", "gelu", "exp", "reciprocal", "log"])
 def test_verilator_has_no_complaint(build, name):
     made = build(name)
     done = subprocess.run(

@@ -1,0 +1,93 @@
+"""The catalogue of what can be built: ``python -m hw.build --list``."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sim.measure import measure
+
+from .choices import DIRECT_BITS_MAX, EPS, METHODS, OPS, ROW_OPS
+from .design import design
+from .report import latency_text, rounded_up
+from .request import Request
+
+__all__ = ["Entry", "catalogue", "lines"]
+
+#: Random rows that row units are measured by: quick, and enough to see what a method can do.
+ROWS = 2000
+
+HEAD = ("op", "method", "--arch", "--bits", "default formats", "latency in clocks", "beats/clock",
+        "largest error, ulp")  # fmt: skip
+WIDTHS = (10, 7, 8, 9, 16, 35, 11, 18)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One op by one method in one architecture, with its default options.
+
+    Parameters
+    ----------
+    op, method, arch : str
+        What it is.
+    bits : str
+        Widths of its input.
+    formats : str
+        Default formats, in and out.
+    latency : str
+        Clocks from the first beat of a row to its first result.
+    throughput : str
+        Beats a clock.
+    accuracy : str
+        Largest error against float64 in ulp: proved, or else measured.
+    """
+
+    op: str
+    method: str
+    arch: str
+    bits: str
+    formats: str
+    latency: str
+    throughput: str
+    accuracy: str
+
+
+def _bits(op: str, arch: str, method: str) -> str:
+    if op in EPS:
+        return "8-16"
+    if op == "softmax":
+        return "4-12"
+    if arch == "direct":
+        return f"4-{DIRECT_BITS_MAX}"
+    return "4-16" if method != "nnlut" else "4-16, 32"
+
+
+def catalogue() -> Iterator[Entry]:
+    """Yield every op by every method in every architecture; each is designed and measured."""
+    for op in OPS:
+        for method in METHODS.get(op, ("nnlut",)):
+            request = Request(op, method=method)
+            for arch in request.possible:
+                yield _entry(request, arch)
+
+
+def _entry(request: Request, arch: str) -> Entry:
+    spec = design(request, arch)
+    accuracy, bound = measure(spec, request.ops, rows=ROWS)
+    if bound is None:
+        error = f"{accuracy.max_ulp:.3f} measured"
+    else:
+        error = f"{rounded_up(bound)} {'proved' if spec.longest else 'all codes'}"
+    return Entry(
+        request.op, request.method, arch, _bits(request.op, arch, request.method),
+        f"{spec.input} to {spec.output}", latency_text(spec), "1", error,
+    )  # fmt: skip
+
+
+def lines() -> Iterator[str]:
+    """Yield the lines of the catalogue as text, each as soon as it is known."""
+    yield _line(HEAD)
+    for entry in catalogue():
+        yield _line(tuple(vars(entry).values()))
+
+
+def _line(cells: tuple[str, ...]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(cells, WIDTHS, strict=True)).rstrip()
