@@ -19,13 +19,14 @@ from hw.manifest import load_build
 from sim.vectors import load_vectors
 
 
-def _stalls(probability: float, seed: int) -> Iterator[bool]:
+def stalls(probability: float, seed: int) -> Iterator[bool]:
+    """Yield whether to stall, for ever."""
     draw = random.Random(seed).random
     while True:
         yield draw() < probability
 
 
-def _frames(
+def frames(
     codes: np.ndarray, keep: np.ndarray | None, user: np.ndarray | None, last: np.ndarray,
     size: int,
 ) -> list[AxiStreamFrame]:  # fmt: skip
@@ -46,15 +47,14 @@ def _frames(
     return rows
 
 
-def _kept(frame: AxiStreamFrame) -> list[int | None]:
+def kept(frame: AxiStreamFrame) -> list[int | None]:
     """Return the bytes of a frame, None for those that are not kept."""
     keep = frame.tkeep or [1] * len(frame.tdata)
     return [byte if kept else None for byte, kept in zip(frame.tdata, keep, strict=True)]
 
 
-async def _run(dut: HierarchyObject, stall: float) -> None:
-    build = load_build(Path(os.environ["NNLUT_BUILD"]))
-    vectors = load_vectors(build.folder / "vectors" / "vectors.npz")
+async def start(dut: HierarchyObject, stall: float) -> tuple[AxiStreamSource, AxiStreamSink]:
+    """Start clock and bus models, and reset the unit; return source and sink."""
     cocotb.start_soon(Clock(dut.aclk, 10, unit="ns").start())
     source, sink = (
         model(AxiStreamBus.from_prefix(dut, prefix), dut.aclk, dut.aresetn,
@@ -64,19 +64,30 @@ async def _run(dut: HierarchyObject, stall: float) -> None:
     for model in (source, sink):
         model.log.setLevel("WARNING")
     if stall:
-        source.set_pause_generator(_stalls(stall, cocotb.RANDOM_SEED))
-        sink.set_pause_generator(_stalls(stall, cocotb.RANDOM_SEED + 1))
+        source.set_pause_generator(stalls(stall, cocotb.RANDOM_SEED))
+        sink.set_pause_generator(stalls(stall, cocotb.RANDOM_SEED + 1))
+    # Of writable units: nothing is written, and nothing read.
+    for name in ("awvalid", "wvalid", "bready", "arvalid", "rready"):
+        if hasattr(dut, f"s_axil_{name}"):
+            getattr(dut, f"s_axil_{name}").value = 0
     dut.aresetn.value = 0
     await ClockCycles(dut.aclk, 4)
     dut.aresetn.value = 1
     await ClockCycles(dut.aclk, 2)
+    return source, sink
+
+
+async def _run(dut: HierarchyObject, stall: float) -> None:
+    build = load_build(Path(os.environ["NNLUT_BUILD"]))
+    vectors = load_vectors(build.folder / "vectors" / "vectors.npz")
+    source, sink = await start(dut, stall)
     sizes = [len(port) // 8 for port in (dut.s_axis_tdata, dut.m_axis_tdata)]
     entering = vectors.input, vectors.input_keep, vectors.input_user, vectors.input_last
-    for row in _frames(*entering, sizes[0]):
+    for row in frames(*entering, sizes[0]):
         await source.send(row)
     leaving = vectors.output, vectors.output_keep, None, vectors.output_last
-    for index, row in enumerate(_frames(*leaving, sizes[1])):
-        wanted, result = _kept(row), _kept(await sink.recv(compact=False))
+    for index, row in enumerate(frames(*leaving, sizes[1])):
+        wanted, result = kept(row), kept(await sink.recv(compact=False))
         assert result == wanted, f"row {index} must be {wanted}, not {result}"
     await ClockCycles(dut.aclk, 32)
     assert sink.empty(), "the unit gives more rows than it was given"

@@ -62,9 +62,13 @@ def _main(argv: Sequence[str] | None) -> None:
         if arguments.beats is not None:
             if arguments.beats < 1:
                 raise UsageError(f"--beats must be at least 1, not {arguments.beats}")
-            done = stress_verilog(build, arguments.beats, seed=arguments.seed)
+            done = stress_verilog(
+                build.spec(), build.verilog, build.name, arguments.beats, seed=arguments.seed
+            )
             print(f"{build.verilog}: {done.beats:,} beats in {done.rows:,} rows equal to the")
-            print(f"golden model's, in {done.clocks:,} clocks of Icarus Verilog, with random stalls")
+            print(
+                f"golden model's, in {done.clocks:,} clocks of Icarus Verilog, with random stalls"
+            )
             return
         beats = simulate_verilog(build, seed=arguments.seed)
         print(f"{build.verilog}: {beats:,} results equal to the test vectors in Icarus Verilog,")

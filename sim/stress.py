@@ -13,8 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hw.axi import data_bytes
-from hw.manifest import Build
+from hw.axi import data_bytes, ports
 from nnlut_train.errors import StepError
 from sim.golden import Spec
 
@@ -142,10 +141,8 @@ def random_run(spec: Spec, beats: int, seed: int) -> Stimulus:
     return Stimulus("random rows", rows, users=companions(spec, rows, rng), keeps=keeps)
 
 
-def _testbench(build: Build, vectors: Vectors, seed: int) -> str:
-    spec = build.spec()
+def _testbench(spec: Spec, name: str, vectors: Vectors, widths: tuple[int, int], seed: int) -> str:
     lanes = spec.lanes
-    widths = [8 * lanes * data_bytes(form) for form in (spec.input, spec.output)]
     entering = hex_fields(widths[0], keep=lanes > 1, user_bits=spec.user_bits)
     leaving = hex_fields(widths[1], keep=lanes > 1, user_bits=0)
     driven = {
@@ -156,29 +153,35 @@ def _testbench(build: Build, vectors: Vectors, seed: int) -> str:
     }  # fmt: skip
     read = ("s_axis_tready", "m_axis_tvalid", "m_axis_tlast", "m_axis_tdata", "m_axis_tkeep")
     connected = []
-    for port in build.manifest["ports"]:
-        name = port["name"]
-        unused = f"{port['width']}'d0" if port["direction"] == "input" else ""
-        connected.append(f".{name}({name if name in read else driven.get(name, unused)})")
+    for port in ports(spec):
+        unused = f"{port.width}'d0" if port.direction == "input" else ""
+        wire = port.name if port.name in read else driven.get(port.name, unused)
+        connected.append(f".{port.name}({wire})")
     fields = ["m_axis_tlast", *["m_axis_tkeep"] * (lanes > 1), "m_axis_tdata"]
     keep = "{1:d}:{0:d}".format(*leaving["tkeep"]) if lanes > 1 else ""
     return TESTBENCH.format(
         in_top=entering["tlast"][1], out_top=leaving["tlast"][1], ins=len(vectors.input),
         outs=len(vectors.output), out_width=widths[1], out_keep=max(1, widths[1] // 8),
-        result="{" + ", ".join(fields) + "}", top=build.name, ports=", ".join(connected),
+        result="{" + ", ".join(fields) + "}", top=name, ports=", ".join(connected),
         compare_keep=f" || m_axis_tkeep !== wanted[{keep}]" if keep else "",
         kept="m_axis_tkeep[lane]" if keep else "1", seed=seed,
         patience=1000 + 16 * spec.longest,
     )  # fmt: skip
 
 
-def stress_verilog(build: Build, beats: int = 100_000, *, seed: int = 0) -> Stress:
-    """Run random rows through a build's Verilog, both sides stalling in a quarter of the clocks.
+def stress_verilog(
+    spec: Spec, verilog: Path, name: str, beats: int = 100_000, *, seed: int = 0
+) -> Stress:
+    """Run random rows through a unit's Verilog, both sides stalling in a quarter of the clocks.
 
     Parameters
     ----------
-    build : Build
-        What `hw.build` wrote.
+    spec : Spec
+        The unit.
+    verilog : Path
+        What `hw.verilog.to_verilog` wrote for it.
+    name : str
+        Name of its top module.
     beats : int
         At least so many beats.
     seed : int
@@ -194,17 +197,16 @@ def stress_verilog(build: Build, beats: int = 100_000, *, seed: int = 0) -> Stre
             "Icarus Verilog (iverilog) was not found: install it (Debian, Ubuntu: "
             "apt-get install iverilog)"
         )
-    spec = build.spec()
     vectors = vectors_of(spec, [random_run(spec, beats, seed)])
     widths = tuple(8 * spec.lanes * data_bytes(form) for form in (spec.input, spec.output))
     with tempfile.TemporaryDirectory(prefix="nnlut-icarus-") as folder:
         work = Path(folder)
         for name, data in vectors.files(widths, spec.user_bits).items():
             (work / name).write_bytes(data)
-        (work / "testbench.v").write_text(_testbench(build, vectors, seed))
+        (work / "testbench.v").write_text(_testbench(spec, name, vectors, widths, seed))
         commands = (
             ["iverilog", "-g2005", "-o", "run.vvp", "-s", "testbench", "testbench.v",
-             str(build.verilog.absolute())],
+             str(verilog.absolute())],
             ["vvp", "-n", "run.vvp"],
         )  # fmt: skip
         for command in commands:

@@ -9,7 +9,8 @@ from amaranth.hdl import ClockDomain, Module
 from amaranth.sim import DomainReset, Simulator
 
 from hw.units import unit_of
-from nnlut_train.tables import DirectTable, PwlTable
+from hw.units.registers import Registers
+from nnlut_train.tables import PwlTable
 from sim.beats import input_beats
 from sim.golden.register_files import driver
 from sim.golden.register_map import CONTROL, ID, MAGIC, MAP, STATUS, register_map
@@ -24,25 +25,13 @@ def driver_of(spec, name="unit"):
     return module
 
 
-def random_table(draw, table, length=0):
-    """Return a table of the same formats with random integers; `length`: of the longest row."""
-    if isinstance(table, DirectTable):
-        form = table.value
-        values = [draw.randint(form.min, form.max) for _ in range(length)]
-        return replace(table, values=(*values, *table.values[length:]), meta={})
-    count = draw.randint(1, table.entries)
-    form = table.argument
-    edges = sorted(draw.sample(range(form.min, form.max + 1), count - 1))
-    slopes, intercepts = (
-        tuple(draw.randint(kind.min, kind.max) for _ in range(count))
-        for kind in (table.slope, table.intercept)
-    )
-    return replace(table, breakpoints=tuple(edges), slopes=slopes, intercepts=intercepts, meta={})
+class EagerRegisters(Registers):
+    """Does not wait for the unit to be empty: a row can meet two tables."""
 
-
-def random_tables(draw, spec):
-    """Return a random table in place of each that can be written, by their names."""
-    return {name: random_table(draw, table, spec.longest) for name, table in spec.written()}
+    def connect(self, m, slave):
+        commit, self.commit = self.commit, self.pending
+        super().connect(m, slave)
+        self.commit = commit
 
 
 class Bus:

@@ -68,6 +68,15 @@ def test_variable_shift(is_signed, bits, shift_bits):
     assert result == wanted.ravel().tolist()
 
 
+@pytest.mark.parametrize("is_signed", [False, True])
+def test_constant_multiplication(is_signed):
+    form, factors = Format(is_signed, 6, 0), [1, 2, 7, 10, 257]
+    source = Signal(fixed.shape_of(form))
+    results = simulate(source, [fixed.times(source, n) for n in factors], form.codes().tolist())
+    for factor, result in zip(factors, results, strict=True):
+        assert result == (form.codes() * factor).tolist()
+
+
 @pytest.mark.parametrize("bits", [1, 5, 10])
 def test_constant_division(bits):
     form = Format(False, bits, 0)

@@ -5,6 +5,7 @@ import pytest
 from benching import check
 from vasyltsov import METHODS, ONES, softmax_of
 
+from hw.verilog import to_verilog
 from sim.stimuli import Stimulus, corner_rows, random_rows
 
 both = pytest.mark.parametrize("method", METHODS)
@@ -50,6 +51,13 @@ def test_numbers_of_sums(method, entries):
     spec = softmax_of(method, entries=entries, length=entries + 3)
     counts = sorted({1, 2, entries // 2 + 1, entries, entries + 1, entries + 3})
     check(spec, [Stimulus("equal logits", [np.full(count, 7) for count in counts])])
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_rexp_has_one_multiplier_a_lane_and_lut2d_none(lanes):
+    for method, multipliers in (("rexp", lanes), ("lut2d", 0)):
+        text = to_verilog(softmax_of(method, length=8, lanes=lanes), "top", "a test")
+        assert text.count(" * ") == multipliers
 
 
 @both

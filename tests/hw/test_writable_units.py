@@ -6,12 +6,13 @@ import pytest
 from benching import check
 from faults import spec_of
 from norms import affine, norm_spec
-from writing import OKAY, SLVERR, Bus, driver_of, random_table, random_tables, run
+from writing import OKAY, SLVERR, Bus, EagerRegisters, driver_of, run
 
 from nnlut_train.formats import Format
 from nnlut_train.tables import PwlTable
 from sim.golden import LanesSpec, PwlSpec, WritableSpec
 from sim.golden.register_map import CONTROL, ID, MAGIC, MAP, STATUS, register_map
+from sim.random_tables import random_table, random_tables
 
 
 def wide():
@@ -92,7 +93,7 @@ def test_random_writes_in_traffic(spec, stall):
     async def master(ctx, unit, judge):
         bus = Bus(unit.bus, draw, stall=stall)
         for _ in range(8):
-            tables = random_tables(draw, spec)
+            tables = random_tables(spec, draw)
             names = draw.sample(list(tables), draw.randint(1, len(tables)))
             writes = driver.writes({name: tables[name].to_json() for name in names})
             for address, word in writes:
@@ -165,7 +166,7 @@ def test_a_busy_bank_refuses_and_keeps_what_is_committed(name):
     spec = WritableSpec(UNITS[name]())
     draw = random.Random(5)
     driver = driver_of(spec)
-    first, second = random_tables(draw, spec), random_tables(draw, spec)
+    first, second = random_tables(spec, draw), random_tables(spec, draw)
     rows = rows_of(spec, draw)
 
     async def master(ctx, unit, judge):
@@ -202,7 +203,7 @@ def test_a_reset_brings_back_the_tables_that_were_built(name):
 
     async def master(ctx, unit, judge):
         bus = Bus(unit.bus, draw)
-        new = random_tables(draw, spec)
+        new = random_tables(spec, draw)
         writes = driver.writes({name: table.to_json() for name, table in new.items()})
         # In use, half written, and pending.
         for number, wait in ((len(writes), True), (9, False), (len(writes), False)):
@@ -263,7 +264,7 @@ def test_flags_can_be_read_and_cleared(softmax):
 
 def test_a_commit_waits_for_no_end_of_a_row_that_is_cut_anyway(softmax):
     draw = random.Random(9)
-    new = random_table(draw, dict(softmax.written())["exp.fraction"])
+    new = random_table(dict(softmax.written())["exp.fraction"], draw)
     # One row without an end, for the unit many of its maximum length.
     endless = [draw.randint(-16, 15) for _ in range(6 * 100)]
 
@@ -282,7 +283,7 @@ def test_a_commit_waits_for_no_end_of_a_row_that_is_cut_anyway(softmax):
 
 def test_a_row_that_has_begun_keeps_its_tables(softmax):
     draw = random.Random(4)
-    new = random_table(draw, dict(softmax.written())["exp.fraction"])
+    new = random_table(dict(softmax.written())["exp.fraction"], draw)
 
     async def master(ctx, unit, judge):
         bus = Bus(unit.bus, draw)
@@ -303,3 +304,21 @@ def test_a_row_that_has_begun_keeps_its_tables(softmax):
     judge = run(softmax, master)
     assert [(version, len(row)) for version, row in judge.rows] == [(0, 3), (1, 3)]
     assert judge.verdict() == 2
+
+
+def test_the_judge_finds_a_commit_that_does_not_wait(softmax, monkeypatch):
+    monkeypatch.setattr("hw.units.writable.Registers", EagerRegisters)
+    draw = random.Random(1)
+
+    async def master(ctx, unit, judge):
+        bus = Bus(unit.bus, draw)
+        for _ in range(4):
+            new = random_tables(softmax, draw)
+            for address, word in driver_of(softmax).writes(
+                {name: table.to_json() for name, table in new.items()}
+            ):
+                await bus.write(ctx, address, word)
+            await ctx.tick().repeat(30)
+
+    with pytest.raises(AssertionError, match=r"tables \d of"):
+        run(softmax, master, rows_of(softmax, draw)).verdict()

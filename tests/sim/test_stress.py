@@ -1,0 +1,109 @@
+"""100,000 beats of random rows through the Verilog of every kind of unit, both sides stalling."""
+
+import re
+import shutil
+
+import pytest
+
+from hw.design import design
+from hw.request import Request
+from hw.verilog import to_verilog
+from nnlut_train.errors import StepError
+from sim.stress import random_run, stress_verilog
+
+needs_icarus = pytest.mark.skipif(
+    shutil.which("iverilog") is None, reason="needs Icarus Verilog (iverilog)"
+)
+
+#: Every kind of unit, and every method; small, so that beats are many.
+UNITS = {
+    "pwl": {"op": "gelu"},
+    "direct": {"op": "gelu", "arch": "direct"},
+    "direct, folded": {"op": "tanh", "bits": 11, "arch": "direct"},
+    "exp": {"op": "exp"},
+    "reciprocal": {"op": "reciprocal"},
+    "rsqrt": {"op": "rsqrt"},
+    "sqrt": {"op": "sqrt"},
+    "log": {"op": "log"},
+    "sin": {"op": "sin", "bits": 10},
+    "i-exp": {"op": "exp", "method": "ibert"},
+    "i-gelu": {"op": "gelu", "method": "ibert"},
+    "i-sqrt": {"op": "sqrt", "method": "ibert"},
+    "shared": {"op": "gelu,exp,tanh"},
+    "lanes": {"op": "sigmoid", "lanes": 4},
+    "writable": {"op": "gelu", "entries": 8, "tables": "writable"},
+    "softmax": {"op": "softmax", "bits": 6, "length": 24, "mask": True},
+    "softmax, lanes": {"op": "softmax", "bits": 6, "length": 24, "lanes": 4, "mask": True},
+    "rexp": {"op": "softmax", "bits": 6, "length": 24, "method": "rexp"},
+    "lut2d": {"op": "softmax", "bits": 6, "length": 24, "method": "lut2d"},
+    "base2": {"op": "softmax", "bits": 6, "length": 24, "method": "base2"},
+    "ibert": {"op": "softmax", "bits": 6, "length": 24, "method": "ibert"},
+    "layernorm": {"op": "layernorm", "bits": 8, "length": 24},
+    "rmsnorm, lanes": {"op": "rmsnorm", "bits": 8, "length": 24, "lanes": 2},
+    "i-layernorm": {"op": "layernorm", "bits": 8, "length": 24, "method": "ibert"},
+}
+
+
+def unit(name, folder):
+    """Return a unit's specification and its Verilog."""
+    request = Request(**UNITS[name])
+    spec = design(request, request.wanted[0])
+    path = folder / "unit.v"
+    path.write_text(to_verilog(spec, "top", name))
+    return spec, path
+
+
+@needs_icarus
+@pytest.mark.parametrize("name", UNITS)
+def test_no_beat_is_lost_doubled_or_wrong(name, tmp_path):
+    spec, verilog = unit(name, tmp_path)
+    done = stress_verilog(spec, verilog, "top", 100_000, seed=1)
+    assert done.beats >= 100_000
+    assert done.clocks > 1.25 * done.beats
+    if spec.longest:
+        assert done.rows > done.beats * spec.lanes / spec.longest
+
+
+FAULTS = {
+    "a result": (r"assign m_axis_tdata = ", "assign m_axis_tdata = 8'h01 ^ "),
+    "an end": (r"assign m_axis_tlast = ", "assign m_axis_tlast = 1'b1 ^ "),
+    "lost, where the sink stalls": (r"\.o__ready\(m_axis_tready\)", ".o__ready(1'b1)"),
+    "doubled, where the source does": (r"\.i__valid\(s_axis_tvalid\)", ".i__valid(1'b1)"),
+}
+
+
+@needs_icarus
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_told(fault, tmp_path):
+    spec, verilog = unit("pwl", tmp_path)
+    text = verilog.read_text()
+    changed, count = re.subn(*FAULTS[fault], text)
+    assert count == 1
+    verilog.write_text(changed)
+    with pytest.raises(StepError, match=r"^the Verilog differs from its model: "):
+        stress_verilog(spec, verilog, "top", 500)
+
+
+@needs_icarus
+def test_verilog_that_cannot_be_read_is_told(tmp_path):
+    spec, verilog = unit("direct", tmp_path)
+    verilog.write_text("module top(; endmodule\n")
+    with pytest.raises(StepError, match=r"^iverilog failed: "):
+        stress_verilog(spec, verilog, "top", 500)
+
+
+def test_random_runs_hold_all_that_a_unit_can_meet(tmp_path):
+    request = Request(**UNITS["softmax, lanes"])
+    spec = design(request, "direct")
+    run = random_run(spec, 2000, 0)
+    lengths = [len(row) for row in run.rows]
+    assert sum(map(spec.beats, lengths)) >= 2000
+    assert min(lengths) == 1
+    assert max(lengths) > spec.length
+    assert {length % 4 for length in lengths} == {0, 1, 2, 3}
+    masked = [user.mean() for user in run.users]
+    assert 0.0 in masked
+    assert 1.0 in masked
+    assert any(not keep.all() for keep in run.keeps)
+    again = random_run(spec, 2000, 0)
+    assert all((a == b).all() for a, b in zip(run.rows, again.rows, strict=True))
