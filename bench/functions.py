@@ -1,32 +1,43 @@
 """Every unary function: error and area of both architectures, side by side.
 
-``python bench/functions.py [BITS]``; 8 bits by default, 4 to 12.
+``python bench/functions.py [BITS]``; 8 bits by default, 4 to 16, or 32. Wide inputs have no direct
+table: their columns are empty.
 """
 
 import sys
-import tempfile
-from pathlib import Path
 
-from hw.build import build
-from hw.choices import OPS
+from hw.choices import DIRECT_BITS_MAX
+from hw.design import design
 from hw.request import Request
+from hw.synth import synthesize
+from hw.verilog import to_verilog
+from nnlut_train.functions import FUNCTIONS
+from sim.accuracy import unary_accuracy
+from sim.golden import UnarySpec
+
+
+def figures(spec: UnarySpec, op: str) -> tuple[str, str]:
+    """Return area in gate equivalents, and the largest error in ulp."""
+    cost = synthesize(to_verilog(spec, op, op), op, "generic")
+    return f"{cost.area:,.0f}", f"{unary_accuracy(spec, FUNCTIONS[op]).max_ulp:,.3f}"
 
 
 def main() -> None:
     bits = int(sys.argv[1]) if len(sys.argv) > 1 else 8
     print("| op | input | output | direct: GE | max ulp | pwl: GE | segments | max ulp |")
     print("|---|---|---|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder:
-        for op in OPS[1:]:
-            result = build(Request(op, bits, arch="direct"), Path(folder) / op)
-            direct, pwl = result.chosen, result.others[0]
-            (table,) = [table for _, table in pwl.spec.tables()]
-            print(
-                f"| {op} | {direct.spec.input} | {direct.spec.output} | {direct.cost.area:,.0f} | "
-                f"{direct.accuracy.max_ulp:.3f} | {pwl.cost.area:,.0f} | {table.entries} | "
-                f"{pwl.accuracy.max_ulp:.3f} |",
-                flush=True,
-            )
+    for op in FUNCTIONS:
+        request, direct = Request(op, bits), ("", "")
+        if bits <= DIRECT_BITS_MAX:
+            direct = figures(design(request, "direct"), op)
+        spec = design(request, "pwl")
+        area, error = figures(spec, op)
+        (table,) = [table for _, table in spec.tables()]
+        print(
+            f"| {op} | {spec.input} | {spec.output} | {' | '.join(direct)} | {area} | "
+            f"{table.entries} | {error} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -185,7 +185,8 @@ def _others(result: Result) -> list[str]:
     lines = []
     for other in result.others:
         lines += [
-            f"{_arch(other)}: max {other.accuracy.max_ulp:.3f} ulp, latency {latency_text(other.spec)}",
+            f"{_arch(other)}: max {other.accuracy.max_ulp:.3f} ulp, "
+            f"latency {latency_text(other.spec)}",
             f"{other.cost.target:<8} {other.cost.summary()}",
         ]
     if not lines:

@@ -7,7 +7,7 @@ from typing import Any
 
 from nnlut_train.functions import lookup
 from sim.accuracy import SharedAccuracy, unary_accuracy
-from sim.golden import SharedSpec, UnarySpec
+from sim.golden import LanesSpec, SharedSpec, Spec, WritableSpec
 
 from .choices import DIRECT_BITS_MAX
 from .cost import Cost
@@ -40,14 +40,16 @@ class Separate:
     cost: Cost
 
 
-def separate_units(request: Request, *, progress: bool = False) -> list[tuple[str, str, UnarySpec]]:
+def separate_units(request: Request, *, progress: bool = False) -> list[tuple[str, str, Spec]]:
     """Return what the functions of a shared unit would be by themselves: ``(op, arch, spec)``.
 
     Lines are those of the shared unit's kind: folded where the function has a symmetry, and over
-    the whole domain where a range could be reduced, which takes more gates.
+    the whole domain where a range could be reduced, which takes more gates. They have the shared
+    unit's lanes, and are writable if it is; direct tables cannot be.
     """
-    units: list[tuple[str, str, UnarySpec]] = []
-    for arch in ("pwl", "direct") if request.bits <= DIRECT_BITS_MAX else ("pwl",):
+    units: list[tuple[str, str, Spec]] = []
+    direct = request.bits <= DIRECT_BITS_MAX and request.tables == "rom"
+    for arch in ("pwl", "direct") if direct else ("pwl",):
         for op in request.ops:
             own = None if arch == "direct" else request.entries
             one = replace(
@@ -59,12 +61,15 @@ def separate_units(request: Request, *, progress: bool = False) -> list[tuple[st
             inputs = function.input_format(one.bits)
             output = function.output_format(one.output_bits, inputs)
             tables = Tables(one, arch, progress)
-            units.append((op, arch, tables.table(function, inputs, output, one.segments, "mse")))
+            spec: Spec = tables.table(function, inputs, output, one.segments, "mse")
+            if request.lanes > 1:
+                spec = LanesSpec(spec, request.lanes)
+            units.append((op, arch, WritableSpec(spec) if request.tables == "writable" else spec))
     return units
 
 
 def submit_separate(
-    units: Sequence[tuple[str, str, UnarySpec]], submit: Callable[[str, str], Future[Cost]]
+    units: Sequence[tuple[str, str, Spec]], submit: Callable[[str, str], Future[Cost]]
 ) -> Callable[[], list[Separate]]:
     """Start the synthesis of separate units; what is returned waits for it.
 
@@ -77,7 +82,7 @@ def submit_separate(
     """
     costs = [submit(to_verilog(spec, f"{op}_{arch}", op), f"{op}_{arch}")
              for op, arch, spec in units]  # fmt: skip
-    errors = [unary_accuracy(spec, lookup(op)).max_ulp for op, _, spec in units]
+    errors = [unary_accuracy(spec.bare, lookup(op)).max_ulp for op, _, spec in units]
 
     def wait() -> list[Separate]:
         return [

@@ -1,17 +1,16 @@
 """The worst-case error of a base-2 softmax, proved from its tables for every row there is.
 
 docs/softmax_methods.md has the argument. All that enters it is finite and is checked in full:
-``2**f`` at every logit, and the reciprocal of every sum.
+``2**f`` at every logit, and the reciprocal of every interval of sums on which it is constant.
 """
 
 import numpy as np
 
 from sim.golden import Base2Spec
 
-__all__ = ["base2_bound"]
+from .bound import reciprocal_intervals
 
-#: Sums that are looked at at the same time.
-_CHUNK = 1 << 20
+__all__ = ["base2_bound"]
 
 
 def base2_bound(spec: Base2Spec) -> float:
@@ -23,32 +22,31 @@ def base2_bound(spec: Base2Spec) -> float:
     * ``|q - p| <= q (1 - q) (max(rho) / min(rho) - 1)``, the extremes over all codes;
     * the unit's sum is ``(1 - theta)`` of ``sum(rho t)``: theta is at most what blocks drop, and
       less than 1 in S + 1 by the floor;
-    * the reciprocal's relative error is that of the one S;
+    * the reciprocal's relative error is, where it is constant, largest at an end;
     * rounding the product adds half an ulp; limiting it to the output's range, as the reference is,
       adds nothing.
 
-    For each S, the sum of these is largest at a q that has a closed form.
+    For each interval of S, the sum of these is largest at a q that has a closed form.
 
     Of a `factor` other than log2(e) it is the distance from the softmax to base e, too.
     """
     codes, one = spec.input.codes(), 2.0**spec.fraction.output.frac
+    mantissas = spec.fraction.compute(spec.fraction.input.codes())
+    if mantissas.min() < 1:
+        return np.inf  # a sum may be 0: nothing holds
     u, k = spec.split(codes)
     rho = u / one * np.exp2(k - spec.input.real(codes) * np.log2(np.e))
     spread = float(rho.max() / rho.min() - 1)
     blocks = (spec.exponent_max >> spec.block) - (spec.exponent_min >> spec.block) + 1
     dropped = (spec.length - 1) * 2.0**-spec.octaves if blocks > 2 else 0.0
-    mantissas = spec.fraction.compute(spec.fraction.input.codes())
-    low, high = int(mantissas.min() * (1 - dropped)), int(mantissas.max())
-    if low < 1:
-        return np.inf  # a sum may be 0: nothing holds
-    worst = 0.0
-    for start in range(low, spec.length * high + 1, _CHUNK):
-        total = np.arange(start, min(start + _CHUNK, spec.length * high + 1))
-        theta = dropped + 1 / (total + 1)
-        product = spec.reciprocal.output.real(spec.reciprocal.compute(total)) * (total / one)
-        cost = theta / (1 - theta) + np.abs(product - 1) / (1 - theta)
-        # The maximum of q (1 - q) spread + q cost over the shares that this sum allows.
-        q = np.minimum(np.minimum(1, high / total), 0.5 + cost / (2 * spread))
-        worst = max(worst, float((q * (1 - q) * spread + q * cost).max()))
-    bound = worst / spec.output.scale + 0.5
+    # The maximum itself is never dropped.
+    low, high = int(mantissas.min()), int(mantissas.max())
+    first, last = reciprocal_intervals(spec.reciprocal, low, spec.length * high)
+    theta = dropped + 1 / (first + 1)
+    r = spec.reciprocal.output.real(spec.reciprocal.compute(first))
+    off = np.maximum(np.abs(r * first / one - 1), np.abs(r * last / one - 1))
+    cost = (theta + off) / (1 - theta)
+    # The maximum of q (1 - q) spread + q cost over the shares that these sums allow.
+    q = np.minimum(np.minimum(1, high / first), 0.5 + cost / (2 * spread))
+    bound = float((q * (1 - q) * spread + q * cost).max()) / spec.output.scale + 0.5
     return bound * (1 + 1e-9)  # the bound itself is computed in float64

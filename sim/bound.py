@@ -9,15 +9,23 @@ import numpy as np
 
 from sim.golden import DirectSpec, PwlSpec, ReciprocalSpec, SoftmaxSpec
 
-__all__ = ["reciprocal_error", "softmax_bound"]
+__all__ = ["reciprocal_error", "reciprocal_intervals", "softmax_bound"]
 
 
-def reciprocal_error(spec: ReciprocalSpec, low: int) -> float:
-    """Return the largest error of 1/x over all codes x >= `low` > 0, as a real number.
+def reciprocal_intervals(
+    spec: ReciprocalSpec, low: int, high: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first and the last codes of intervals of x, on each of which 1/x is one code.
 
-    The result is constant where the normalising shift and the table's input are; there 1/x is
-    monotone, so the largest error is at an end. Codes that are too small to be normalised within
-    ``spec.shift_max`` are checked one by one.
+    The result is constant where the normalising shift and the table's input are. Codes that are too
+    small to be normalised within ``spec.shift_max`` are intervals of their own.
+
+    Parameters
+    ----------
+    spec : ReciprocalSpec
+        The reciprocal; not of a root.
+    low, high : int
+        The intervals cover all codes from `low` > 0 to `high`.
     """
     assert isinstance(spec.mantissa, PwlSpec | DirectSpec)
     assert not spec.root
@@ -25,11 +33,17 @@ def reciprocal_error(spec: ReciprocalSpec, low: int) -> float:
     windows = np.arange(1 << spec.mantissa.input.bits) << spec.window_low
     starts = ((1 << (spec.width - 1)) + windows)[:, None] >> shifts
     small = np.arange(low, 1 << (spec.width - 1 - spec.shifts))
-    # Ends of the intervals: each start, and the code before it, of every shift.
-    ends = np.unique(
-        np.concatenate([starts.ravel(), starts.ravel() - 1, small, [low, spec.input.max]])
-    )
-    ends = ends[(ends >= low) & (ends <= spec.input.max)]
+    first = np.unique(np.concatenate([starts.ravel(), small, [low]]))
+    first = first[(first >= low) & (first <= high)]
+    return first, np.append(first[1:] - 1, high)
+
+
+def reciprocal_error(spec: ReciprocalSpec, low: int) -> float:
+    """Return the largest error of 1/x over all codes x >= `low` > 0, as a real number.
+
+    Where the result is constant, 1/x is monotone, so the largest error is at an end.
+    """
+    ends = np.concatenate(reciprocal_intervals(spec, low, spec.input.max))
     return float(np.abs(spec.output.real(spec.compute(ends)) - 1.0 / spec.input.real(ends)).max())
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from nnlut_train.functions import lookup
-from sim.golden import NormSpec, SharedSpec, SoftmaxSpec, Spec, UnarySpec
+from sim.golden import Base2Spec, IbertNormSpec, NormSpec, SharedSpec, SoftmaxSpec, Spec, UnarySpec
 
 from .accuracy import (
     NormAccuracy,
@@ -15,6 +15,7 @@ from .accuracy import (
     softmax_accuracy,
     unary_accuracy,
 )
+from .base2_bound import base2_bound
 from .bound import softmax_bound
 from .norm_bound import norm_bound
 
@@ -54,6 +55,10 @@ def measure(
         return norm_accuracy(bare, **count), norm_bound(bare)
     if isinstance(bare, SoftmaxSpec):
         return softmax_accuracy(bare, **count), softmax_bound(bare)
+    if isinstance(bare, Base2Spec):
+        return softmax_accuracy(bare, **count), base2_bound(bare)
+    if isinstance(bare, IbertNormSpec):
+        return norm_accuracy(bare, **count), None
     if bare.longest:
         return softmax_accuracy(bare, **count), None
     assert isinstance(bare, UnarySpec)

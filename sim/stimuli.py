@@ -167,4 +167,7 @@ def stimuli(spec: Spec, seed: int = 0) -> list[Stimulus]:
         few = rows(12)
         keeps = [rng.random(len(row)) < rng.choice([0.0, 0.5, 0.9]) for row in few]
         runs.append(run("lanes without an element anywhere", few, keeps=keeps))
+    if spec.user_bits and not spec.mask:
+        users = [np.full(len(codes), user) for user in range(1 << spec.user_bits)]
+        runs.append(Stimulus("every function at every code", [codes] * len(users), users=users))
     return runs

@@ -201,8 +201,8 @@ def stress_verilog(
     widths = tuple(8 * spec.lanes * data_bytes(form) for form in (spec.input, spec.output))
     with tempfile.TemporaryDirectory(prefix="nnlut-icarus-") as folder:
         work = Path(folder)
-        for name, data in vectors.files(widths, spec.user_bits).items():
-            (work / name).write_bytes(data)
+        for file, data in vectors.files(widths, spec.user_bits).items():
+            (work / file).write_bytes(data)
         (work / "testbench.v").write_text(_testbench(spec, name, vectors, widths, seed))
         commands = (
             ["iverilog", "-g2005", "-o", "run.vvp", "-s", "testbench", "testbench.v",

@@ -3,6 +3,7 @@
 import itertools
 import types
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from amaranth.hdl import ClockDomain, Module
@@ -26,12 +27,16 @@ def driver_of(spec, name="unit"):
 
 
 class EagerRegisters(Registers):
-    """Does not wait for the unit to be empty: a row can meet two tables."""
+    """Copies before the unit is empty: a row can meet two tables."""
 
     def connect(self, m, slave):
-        commit, self.commit = self.commit, self.pending
+        for each in self._held.values():
+            for held in each:
+                held.connect = partial(self.early, held.connect)
         super().connect(m, slave)
-        self.commit = commit
+
+    def early(self, connect, m, write, index, word, commit):
+        connect(m, write, index, word, self.pending)
 
 
 class Bus:
@@ -249,6 +254,16 @@ class Judge:
             return [beat.data]
         return [code for lane, code in enumerate(beat.data) if beat.keep >> lane & 1]
 
+    def compute(self, version, row):
+        """Return the results of a row by the golden model."""
+        codes = np.array([code for beat in row for code in self.elements(beat)])
+        if not self.spec.user_bits:
+            return self.versions[version].compute(codes).tolist()
+        users = [beat.user >> lane if self.spec.mask else beat.user
+                 for beat in row for lane in range(len(self.elements(beat)))]  # fmt: skip
+        users = np.array(users) & 1 if self.spec.mask else np.array(users)
+        return self.versions[version].compute(codes, users).tolist()
+
     def verdict(self):
         """Compare all results; return of how many rows those of other tables differ."""
         assert len(self.results) == sum(len(row) for _, row in self.rows)
@@ -261,21 +276,21 @@ class Judge:
             left -= len(row)
             if left < 0:
                 break
-            codes = np.array([code for beat in row for code in self.elements(beat)])
-            wanted = self.versions[version].compute(codes).tolist()
+            wanted = self.compute(version, row)
             found = [code for _ in row for code in self.elements(next(results))]
             assert found == wanted, f"tables {version} of {len(self.versions)}: {row}"
-            others = self.versions[max(version - 1, 0) : version + 2]
-            told += any(other.compute(codes).tolist() != wanted for other in others)
+            others = range(max(version - 1, 0), min(version + 2, len(self.versions)))
+            told += any(self.compute(other, row) != wanted for other in others)
         return told
 
 
 def payload(spec, beat):
     """Return a beat as `ctx.set` takes it."""
     codes = [0 if code is None else code for code in beat.codes]
+    fields = {"user": beat.user} if spec.user_bits else {}
     if spec.lanes == 1:
-        return {"data": codes[0], "last": beat.last}
-    return {"data": codes, "keep": beat.keep, "last": beat.last}
+        return {"data": codes[0], "last": beat.last, **fields}
+    return {"data": codes, "keep": beat.keep, "last": beat.last, **fields}
 
 
 def run(spec, master, rows=(), *, stall=0.0, draw=None):
@@ -306,7 +321,9 @@ def run(spec, master, rows=(), *, stall=0.0, draw=None):
 
     async def source(ctx):
         for row in itertools.cycle(rows):
-            for beat in input_beats(spec, [np.asarray(row)]):
+            # Masks, or functions in turn.
+            users = np.arange(len(row)) % (1 << (1 if spec.mask else spec.user_bits))
+            for beat in input_beats(spec, [np.asarray(row)], [users]):
                 while stall and draw.random() < stall:
                     await ctx.tick()
                 ctx.set(unit.i.payload, payload(spec, beat))

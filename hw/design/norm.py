@@ -17,11 +17,13 @@ from sim.golden import NormSpec
 from ..choices import DIRECT_BITS_MAX
 from .tables import Tables
 
-__all__ = ["LINES_BITS_MAX", "norm"]
+__all__ = ["LINES_BITS_MAX", "WRITABLE_GAIN", "norm"]
 
 #: Most bits of m that lines see: with 16 bits of output, what they do not see costs 1/8 ulp. The
 #: time of a fit grows with their codes.
 LINES_BITS_MAX = 18
+#: Largest gamma that can be written at run time, at least. Trained ones are seldom above 2.
+WRITABLE_GAIN = 4.0
 
 
 def norm(tables: Tables) -> NormSpec:
@@ -38,18 +40,23 @@ def norm(tables: Tables) -> NormSpec:
     reach = math.sqrt(max(length - centred, 1))
     limit = 2.0 ** (output.bits - 1 - out_frac)
     position = Format(False, max(1, (length - 1).bit_length()), 0)
+    gammas, betas, gain, offset = request.gamma, request.beta, 1.0, 0.0
+    if request.tables == "writable":
+        gammas, gain = gammas or (1.0,) * length, WRITABLE_GAIN
+        # RMSNorm has no beta but where one is asked for.
+        betas = betas or (0.0,) * length if centred else betas
+        offset = limit if betas else 0.0
     gamma = beta = None
-    gain = 1.0
-    if request.gamma is not None:
-        gain = max(gain, *map(abs, request.gamma))
+    if gammas is not None:
         gamma_frac = max(0, out_frac + 3 + math.ceil(math.log2(reach)))
-        gamma = _values("gamma", request.gamma, position, gamma_frac, 1.0)
+        gamma = _values("gamma", gammas, position, gamma_frac, gain)
+        gain = max(gain, *map(abs, gammas))
     # docs/layernorm.md: rounding the scaled numerator costs 1/16 ulp, and so does rounding z.
     guard = out_frac + 3 + math.ceil(math.log2(gain))
-    if request.beta is not None:
+    if betas is not None:
         beta_frac = min(out_frac + 4, guard + (gamma.output.frac if gamma else 0))
-        beta = _values("beta", request.beta, position, beta_frac, 0.0)
-        limit += max(map(abs, request.beta))
+        beta = _values("beta", betas, position, beta_frac, offset)
+        limit += max(offset, *map(abs, betas))
     affine = gamma is not None or beta is not None
     normal = _covering(reach, guard) if affine else output
     scaled = _covering(2 * reach, guard)
@@ -77,12 +84,12 @@ def _covering(reach: float, frac: int) -> Format:
 
 
 def _values(
-    name: str, values: Sequence[float], position: Format, frac: int, default: float
+    name: str, values: Sequence[float], position: Format, frac: int, least: float
 ) -> DirectTable:
-    """Return the table of `values` by position; beyond them is `default`, which is never read."""
-    real = np.full(1 << position.bits, default)
+    """Return the table of `values` by position, of a format that holds +-`least`, too."""
+    form = format_for((*values, -least, least), frac)
+    real = np.zeros(1 << position.bits)  # what is beyond the row is never read
     real[: len(values)] = values
-    form = format_for(real, frac)
     form = Format(True, form.bits + (not form.signed), frac)
     meta = {"function": name, "method": "direct"}
     return DirectTable(position, form, tuple(form.quantize(real).tolist()), meta)

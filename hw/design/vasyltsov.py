@@ -63,7 +63,7 @@ def lut2d(tables: Tables) -> Lut2dSpec:
         (math.floor(math.exp(-i / steps) * one) for i in range(steps * Lut2dSpec.REACH + 1)),
         output,
     )  # fmt: skip
-    # In integers: the quotient of floats is below some of the integers that it should be.
+    # In integers, so that no quotient is just below the integer that it should be.
     sigma = _table(
         "LUT_sigma", f"floor(({one} * (i % {columns})) / ({steps} * (i // {columns} + 1)))",
         (i * one // (j * steps) if i <= steps else 0

@@ -39,7 +39,7 @@ def test_folded_units(tmp_path, capsys, words, architecture, table, latency):
     built = load_build(tmp_path / "out")
     manifest = built.manifest
     assert manifest["latency"] == {
-        "per_element": 0, "constant": latency, "measured": {"1": latency}
+        "per_beat": 0, "constant": latency, "measured": {"1": latency}
     }  # fmt: skip
     entries = rest[3] if len(rest) > 2 else None
     spec = design(Request(op, bits, arch=rest[1], entries=entries), rest[1])

@@ -47,9 +47,10 @@ def test_lut2d(tmp_path, capsys):
     for name, sha256 in hashes.items():
         table = files.load(tmp_path / "built" / "tables" / f"{name}.json")
         assert table.sha256 == sha256
-        assert json.dumps(table.meta["formula"]) in made.folder.joinpath(
-            "tables", f"{name}.json"
-        ).read_text()
+        assert (
+            json.dumps(table.meta["formula"])
+            in made.folder.joinpath("tables", f"{name}.json").read_text()
+        )
 
 
 @pytest.mark.parametrize(

@@ -57,12 +57,12 @@ def test_a_function_a_beat_under_stalls(ops):
     check(spec, seed=1)
 
 
-@pytest.mark.parametrize(("bits", "ops"), [(4, FIVE), (12, "tanh,log")])
+@pytest.mark.parametrize(("bits", "ops"), [(4, FIVE), (12, "gelu,tanh")])
 def test_other_widths(bits, ops):
     spec = of(ops, bits, entries=16)
     (row,), (users,) = every_pair(spec)
-    run = Stimulus("some", [row[:4000]], users=[users[:4000]])
-    assert check(spec, [run]).beats == min(4000, row.size)
+    run = Stimulus("some", [row[:2000]], users=[users[:2000]])
+    assert check(spec, [run]).beats == min(2000, row.size)
 
 
 def test_16_bits_at_the_edges_of_every_segment():
@@ -185,12 +185,11 @@ def test_a_function_of_the_beat_before_is_caught(monkeypatch):
     assert "must be" in caught(spec, unit_of(spec), stimuli(spec))
 
 
-def test_one_unit_is_much_smaller_than_five():
+def test_one_unit_is_much_smaller_than_three():
     def area(spec):
         return synthesize(to_verilog(spec, "unit", "unit"), "unit", "generic").size
 
-    shared = area(of(FIVE))
-    # exp alone by plain lines is the smallest of its pwl units.
-    single = [area(of(op, fold="none" if op == "exp" else "auto")) for op in FIVE.split(",")]
-    assert 3 * shared < sum(single)
-    assert shared < 2 * min(single)
+    ops = ("gelu", "tanh", "silu")
+    shared, single = area(of(",".join(ops))), [area(of(op)) for op in ops]
+    assert 2 * shared < sum(single)
+    assert shared < 1.3 * max(single)

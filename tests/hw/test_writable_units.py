@@ -25,24 +25,21 @@ def wide():
 
 
 UNITS = {
-    "gelu": lambda: spec_of("gelu", entries=8),
-    "plain gelu": lambda: spec_of("gelu", fold="none", entries=8),
+    "gelu": lambda: spec_of("gelu", 6, entries=8),
+    "plain gelu": lambda: spec_of("gelu", 6, fold="none", entries=8),
     "one line": lambda: spec_of("gelu", 4, fold="none", entries=1),
     "two words": wide,
     "two lanes": lambda: LanesSpec(spec_of("gelu", 5, entries=3), 2),
     "exp": lambda: spec_of("exp", 6, entries=4),
     "softmax": lambda: spec_of("softmax", 5, length=6, entries=4),
+    "masked softmax": lambda: spec_of("softmax", 5, length=6, lanes=2, entries=4, mask=True),
+    "shared": lambda: spec_of("gelu,exp,tanh", 6, entries=4),
     "norm": lambda: norm_spec("layernorm", "pwl", bits=8, length=6, entries=4, **affine(6)),
     "beta alone": lambda: norm_spec("rmsnorm", "direct", bits=8, length=5, beta=affine(5)["beta"]),
     "norm of two lanes": lambda: norm_spec(
         "layernorm", "direct", bits=8, length=6, lanes=2, **affine(6)
     ),
 }
-
-
-@pytest.fixture(scope="module", params=UNITS)
-def spec(request):
-    return WritableSpec(UNITS[request.param]())
 
 
 @pytest.fixture(scope="module")
@@ -85,14 +82,17 @@ def junk(draw, registers):
     return draw.choice(choices)
 
 
-@pytest.mark.parametrize("stall", [0.0, 0.4])
-def test_random_writes_in_traffic(spec, stall):
+@pytest.mark.parametrize(
+    ("name", "stall"), [(name, 0.3) for name in UNITS] + [("gelu", 0.0), ("softmax", 0.0)]
+)
+def test_random_writes_in_traffic(name, stall):
+    spec = WritableSpec(UNITS[name]())
     draw = random.Random(3)
     driver, registers = driver_of(spec), register_map(spec)
 
     async def master(ctx, unit, judge):
         bus = Bus(unit.bus, draw, stall=stall)
-        for _ in range(8):
+        for _ in range(6):
             tables = random_tables(spec, draw)
             names = draw.sample(list(tables), draw.randint(1, len(tables)))
             writes = driver.writes({name: tables[name].to_json() for name in names})
@@ -106,13 +106,15 @@ def test_random_writes_in_traffic(spec, stall):
             await bus.idle(ctx)
 
     judge = run(spec, master, rows_of(spec, draw), stall=stall, draw=draw)
-    assert judge.commits == 8
+    assert judge.commits == 6
     assert judge.refused > 3
     assert judge.waited > 0
     assert judge.verdict() > 10
 
 
-def test_without_writes_it_is_the_unit_that_was_built(spec):
+@pytest.mark.parametrize("name", ["plain gelu", "two lanes", "softmax", "norm"])
+def test_without_writes_it_is_the_unit_that_was_built(name):
+    spec = WritableSpec(UNITS[name]())
     plain = check(spec.unit)
     assert check(spec).latency == plain.latency
 
@@ -138,8 +140,8 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_refused_write_changes_nothing(gelu, case):
     breakpoints, array, _ = register_map(gelu).blocks[0].arrays
-    # Between the two is a word of no array.
-    assert breakpoints.address + 4 * breakpoints.count == array.address - 4
+    # The word before the slopes is of no array.
+    assert breakpoints.address + 4 * breakpoints.count <= array.address - 4
     assert array.format.signed
     codes = gelu.input.codes()
 
@@ -184,11 +186,11 @@ def test_a_busy_bank_refuses_and_keeps_what_is_committed(name):
         assert await bus.write(ctx, CONTROL, 3) == SLVERR
         judge.stuck = False
         await bus.idle(ctx)
-        await ctx.tick().repeat(200)
+        await ctx.tick().repeat(100)
         # Nothing of the second one is left to be committed.
         assert await bus.write(ctx, CONTROL, 1) == OKAY
         await bus.idle(ctx)
-        await ctx.tick().repeat(200)
+        await ctx.tick().repeat(100)
 
     judge = run(spec, master, rows)
     assert judge.verdict() > 5

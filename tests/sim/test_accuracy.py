@@ -118,7 +118,7 @@ def test_default_rows_are_random_and_corner_rows():
     found = softmax_accuracy(spec, count=50, seed=4)
     rows = [*random_rows(spec, 50, np.random.default_rng(4)), *corner_rows(spec)]
     assert found == softmax_accuracy(spec, rows)
-    assert found.rows == 50 + 264
+    assert found.rows == len(rows) == 50 + 11 + 256
     assert found != softmax_accuracy(spec, count=50, seed=5)
 
 

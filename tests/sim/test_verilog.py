@@ -29,6 +29,12 @@ UNITS = {
     "softmax": Request("softmax", 8, length=16),
     "rexp": Request("softmax", length=16, method="rexp"),
     "lut2d": Request("softmax", length=16, method="lut2d", precision="int16"),
+    "base2": Request("softmax", length=16, method="base2"),
+    "ibert_softmax": Request("softmax", length=16, method="ibert"),
+    "ibert_layernorm": Request("layernorm", length=8, method="ibert"),
+    "ibert_gelu": Request("gelu", method="ibert"),
+    "ibert_exp": Request("exp", method="ibert"),
+    "ibert_sqrt": Request("sqrt", method="ibert"),
     "gelu": Request("gelu", 8),
     "exp": Request("exp", 12),  # two bytes of tdata
     "reciprocal": Request("reciprocal", 8),

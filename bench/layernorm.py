@@ -1,0 +1,112 @@
+"""Accuracy of LayerNorm and RMSNorm: heavy tails, corner rows, the protocol, the proved bound.
+
+Random rows: Student's t distribution with 3 degrees of freedom, lengths 3 to 1024 (short ones as
+frequent as long ones), scales over all powers of two that the input has, seed 0. The protocol: 256
+rows of 64 and of 128 elements from N(0, 2), numpy's default_rng(0), INT8 in at 1/16, INT8 out at
+1/32, gamma 1, beta 0; "floor" is the error of correct rounding to the same output. With --area also
+the size of each unit, which takes some minutes.
+"""
+
+import argparse
+from typing import Any
+
+import numpy as np
+
+from hw.design import design
+from hw.report import rounded_up
+from hw.request import Request
+from hw.synth import synthesize
+from hw.verilog import to_verilog
+from sim.accuracy.norm import (
+    norm_accuracy,
+    norm_corner_rows,
+    norm_floor,
+    norm_protocol_rows,
+    norm_random_rows,
+)
+from sim.golden import NormSpec
+from sim.norm_bound import norm_bound
+
+OPS = ("layernorm", "rmsnorm")
+ARCHS = ("direct", "pwl")
+LENGTH = 1024
+ROWS = 20_000
+AREA_TARGETS = ("generic", "ice40", "ecp5", "xilinx")
+
+
+def spec_of(op: str, arch: str, **options: Any) -> NormSpec:
+    spec = design(Request(op, **options), arch)
+    assert isinstance(spec, NormSpec)
+    return spec
+
+
+def row(*cells: object) -> None:
+    print(f"| {' | '.join(map(str, cells))} |")
+
+
+def head(*cells: str) -> None:
+    print()
+    row(*cells)
+    print("|" + "---|" * len(cells))
+
+
+def heavy_tails() -> None:
+    rng = np.random.default_rng(0)
+    trained = {"gamma": tuple(rng.normal(1.0, 0.3, LENGTH).tolist()),
+               "beta": tuple(rng.normal(0.0, 0.5, LENGTH).tolist())}  # fmt: skip
+    cases: list[tuple[str, dict[str, Any]]] = [
+        ("INT16 to INT8", {}), ("INT16 to INT8, gamma and beta", trained),
+        ("INT8 to INT8", {"bits": 8}), ("INT16 to 10 bits", {"output_bits": 10}),
+        ("INT16 to INT16", {"output_bits": 16}),
+    ]  # fmt: skip
+    head("op", "formats", "tables", "rows", "max ulp", "proved at most", "RMS ulp", "saturated")
+    for op in OPS:
+        for name, options in cases:
+            for arch in ARCHS:
+                spec = spec_of(op, arch, length=LENGTH, **options)
+                rng = np.random.default_rng(0)
+                rows = [each for group in norm_random_rows(spec, ROWS, rng, heavy=True)
+                        for each in group]  # fmt: skip
+                a = norm_accuracy(spec, rows + list(norm_corner_rows(spec)))
+                row(op, name, arch, f"{a.rows:,}", f"{a.max_ulp:.3f}",
+                    rounded_up(norm_bound(spec)), f"{a.rms_ulp:.3f}",
+                    f"{a.clipped / a.elements:.2%}")  # fmt: skip
+
+
+def protocol() -> None:
+    head("op", "tables", "length", "MSE", "floor", "above the floor", "max error")
+    for op in OPS:
+        for arch in ARCHS:
+            for length in (64, 128):
+                spec = spec_of(op, arch, bits=8, length=length)
+                rows = norm_protocol_rows(spec, length)
+                a, floor = norm_accuracy(spec, rows), norm_floor(spec, rows)
+                row(op, arch, length, f"{a.mse:.3e}", f"{floor:.3e}", f"{a.mse / floor - 1:.1%}",
+                    f"{a.max_ulp * spec.output.scale:.5f}")  # fmt: skip
+
+
+def area() -> None:
+    for op, options in (
+        *((op, {"arch": arch}) for op in OPS for arch in ARCHS),
+        ("layernorm", {"arch": "direct", "bits": 8}),
+        ("layernorm", {"arch": "direct", "lanes": 4}),
+    ):
+        spec = spec_of(op, length=128, **options)
+        verilog = to_verilog(spec, "norm", op)
+        said = ", ".join(f"{name} {value}" for name, value in options.items())
+        print(f"\n{op}, {said}, length 128\n")
+        for target in AREA_TARGETS:
+            print(f"* {target}: {synthesize(verilog, 'norm', target).summary()}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--area", action="store_true", help="synthesise the units, too")
+    heavy_tails()
+    protocol()
+    if parser.parse_args().area:
+        area()
+
+
+if __name__ == "__main__":
+    main()
