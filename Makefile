@@ -33,6 +33,7 @@ bench: .venv/dev
 	$(BIN)/python bench/optimal.py
 	$(BIN)/python bench/softmax.py
 	$(BIN)/python bench/softmax_methods.py --area
+	$(BIN)/python bench/layernorm.py --area
 	$(BIN)/python bench/functions.py
 	$(BIN)/python bench/folding.py
 	$(BIN)/python bench/genetic.py

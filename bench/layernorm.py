@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hw.cost import Cost, FpgaCost
 from hw.design import design
 from hw.report import rounded_up
 from hw.request import Request
@@ -31,7 +32,7 @@ OPS = ("layernorm", "rmsnorm")
 ARCHS = ("direct", "pwl")
 LENGTH = 1024
 ROWS = 20_000
-AREA_TARGETS = ("generic", "ice40", "ecp5", "xilinx")
+AREA_TARGETS = ("generic", "ecp5", "xilinx")
 
 
 def spec_of(op: str, arch: str, **options: Any) -> NormSpec:
@@ -85,7 +86,16 @@ def protocol() -> None:
                     f"{a.max_ulp * spec.output.scale:.5f}")  # fmt: skip
 
 
+def size(cost: Cost) -> str:
+    """Return what matters of a cost."""
+    if isinstance(cost, FpgaCost):
+        return (f"{cost.luts + cost.lutram:,} LUT, {cost.flip_flops:,} FF, {cost.dsp} DSP, "
+                f"{cost.bram} BRAM")  # fmt: skip
+    return f"{cost.size:,.0f} GE"
+
+
 def area() -> None:
+    head("unit, length 128", *AREA_TARGETS)
     for op, options in (
         *((op, {"arch": arch}) for op in OPS for arch in ARCHS),
         ("layernorm", {"arch": "direct", "bits": 8}),
@@ -93,10 +103,10 @@ def area() -> None:
     ):
         spec = spec_of(op, length=128, **options)
         verilog = to_verilog(spec, "norm", op)
-        said = ", ".join(f"{name} {value}" for name, value in options.items())
-        print(f"\n{op}, {said}, length 128\n")
-        for target in AREA_TARGETS:
-            print(f"* {target}: {synthesize(verilog, 'norm', target).summary()}")
+        said = [str(value) if name == "arch" else f"{name} {value}"
+                for name, value in options.items()]  # fmt: skip
+        costs = [synthesize(verilog, "norm", target) for target in AREA_TARGETS]
+        row(", ".join((op, *said)), *map(size, costs))
 
 
 def main() -> None:

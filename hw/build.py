@@ -34,6 +34,7 @@ from .design import design
 from .manifest import check_folder, split_tables, write_folder
 from .request import Request
 from .result import ERROR_BOUND_ULP, Candidate, Result
+from .shared_report import separate_units, shared_to_json, submit_separate
 from .synth import TARGETS, synthesize
 from .units import unit_of
 from .verilog import to_verilog
@@ -117,10 +118,17 @@ def build(
 
         with _step("fit the tables"):
             specs = [design(request, arch, progress=True) for arch in archs]
+            alone = separate_units(request, progress=True) if len(request.ops) > 1 else []
         with _step("export Verilog"):
             texts = [to_verilog(spec, request.name, description) for spec in specs]
         with _step("measure the accuracy, synthesise"):
             costs = [submit(text, first) for text in texts]
+            separate = submit_separate(
+                alone, lambda text, top: pool.submit(
+                    synthesize, text, top, first, liberty=liberty if first == "generic" else (),
+                    bram=bram,
+                )
+            )  # fmt: skip
             measured = [measure(spec, request.ops, request.domain) for spec in specs]
             candidates = [
                 Candidate(arch, spec, text, *errors, cost.result())
@@ -135,6 +143,7 @@ def build(
             vectors = make_vectors(chosen.spec, request.seed)
         with _step("synthesise"):
             reported = [chosen.cost, *(cost.result() for cost in more)]
+            replaced = separate()
     spec_json, files = split_tables(chosen.spec)
     files[f"{request.name}.v"] = chosen.verilog.encode()
     lanes, user_bits = chosen.spec.lanes, chosen.spec.user_bits
@@ -175,12 +184,16 @@ def build(
         },
         "tools": {"amaranth": amaranth.__version__, "numpy": np.__version__, "yosys": tool},
     }  # fmt: skip
+    if replaced:
+        manifest["shared"] = shared_to_json(
+            chosen.spec.bare, chosen.accuracy, chosen.cost, replaced
+        )
     with _step("write"):
         write_folder(folder, request.name, manifest, files)
     rest = [c for c in candidates if c is not chosen]
     return Result(
         request, chosen, rest, bench, reported, folder, [f"{request.name}.json", *sorted(files)],
-        earlier if earlier != command else "", time.monotonic() - began,
+        earlier if earlier != command else "", time.monotonic() - began, replaced,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nnlut_train.formats import Format
-from sim.accuracy import NormAccuracy, SoftmaxAccuracy, UnaryAccuracy
+from sim.accuracy import NormAccuracy, SharedAccuracy, SoftmaxAccuracy, UnaryAccuracy
 from sim.golden import (
     DirectSpec,
     ExpSpec,
@@ -22,6 +22,7 @@ from sim.golden import (
 
 from .choices import ROW_OPS
 from .request import Request
+from .shared_report import shared_rows
 from .result import ERROR_BOUND_ULP, Candidate, Result
 
 __all__ = ["description", "latency", "latency_text", "rounded_up", "summary"]
@@ -117,6 +118,13 @@ def _(accuracy: UnaryAccuracy, candidate: Candidate) -> tuple[str, list[str]]:
         )
     every = f"a sample of {accuracy.codes:,}" if accuracy.sampled else f"all {accuracy.codes:,}"
     return f"{every} input codes", lines
+
+
+@_measured.register
+def _(accuracy: SharedAccuracy, candidate: Candidate) -> tuple[str, list[str]]:
+    over = f"{accuracy.codes:,} pairs of function and input code"
+    return over, [line for name, one in accuracy.functions.items()
+                  for line in (f"{name}: {text}" for text in _measured(one, candidate)[1])]  # fmt: skip
 
 
 def _rows(accuracy: SoftmaxAccuracy | NormAccuracy, bound: float | None) -> tuple[str, list[str]]:
@@ -232,6 +240,10 @@ def summary(result: Result) -> str:
         ("other --arch", _others(result)),
         ("written", [f"{result.folder}/", *(f"  {name}" for name in result.files)]),
     ]  # fmt: skip
+    if result.separate:
+        said = shared_rows(spec.bare, chosen.accuracy, chosen.cost, result.separate)
+        at = [label for label, _ in rows].index("cost") + 1
+        rows[at:at] = said.items()
     if result.replaced:
         rows.append(("replaced", [result.replaced]))
     lines = [f"{request.name}: {description(request)}", ""]

@@ -9,6 +9,7 @@ from sim.measure import Accuracy
 
 from .cost import Cost
 from .request import Request
+from .shared_report import Separate
 
 __all__ = ["ERROR_BOUND_ULP", "Candidate", "Result"]
 
@@ -74,6 +75,8 @@ class Result:
         Command of another build that was there before; empty if none was.
     seconds : float
         How long it took.
+    separate : list of Separate
+        What the functions of a shared unit would be by themselves.
     """
 
     request: Request
@@ -85,3 +88,4 @@ class Result:
     files: list[str]
     replaced: str
     seconds: float
+    separate: list[Separate]

@@ -7,6 +7,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from norms import affine
 
 from hw.axi import data_bytes, ports
 from hw.design import design
@@ -35,10 +36,13 @@ UNITS = {
     "ibert_gelu": Request("gelu", method="ibert"),
     "ibert_exp": Request("exp", method="ibert"),
     "ibert_sqrt": Request("sqrt", method="ibert"),
+    "layernorm": Request("layernorm", length=8, arch="direct"),
+    "rmsnorm": Request("rmsnorm", length=12, lanes=4, arch="direct", **affine(12)),
     "gelu": Request("gelu", 8),
     "exp": Request("exp", 12),  # two bytes of tdata
     "reciprocal": Request("reciprocal", 8),
     "log": Request("log", 8),
+    "shared": Request("gelu,exp,tanh", 6),
     "tanh": Request("tanh", 5, arch="direct"),
 }
 
@@ -77,7 +81,7 @@ def build(parts, tmp_path):
         widths = (8 * data_bytes(spec.input), 8 * data_bytes(spec.output))
         spec_json, files = split_tables(spec)
         files[f"{name}_top.v"] = (verilog or text).encode()
-        made = good.files(widths) | ({"vectors.npz": vectors} if vectors else {})
+        made = good.files(widths, spec.user_bits) | ({"vectors.npz": vectors} if vectors else {})
         files |= {f"vectors/{file}": data for file, data in made.items()}
         manifest = {
             "verilog": f"{name}_top.v", "ports": [port.to_json() for port in ports(spec)],
@@ -282,7 +286,7 @@ def test_ports_are_the_documented_ones(parts, name):
             r"^  (input|output) (?:\[(\d+):0\] )?(\w+);", found[2], re.MULTILINE
         )
     }
-    wide = 16 if name == "exp" else 8
+    wide = 16 if name in ("exp", "ibert_layernorm") else 8
     result = 16 if name in ("exp", "lut2d") else 8
     wanted = {
         "aclk": ("input", 1), "aresetn": ("input", 1),
@@ -291,8 +295,10 @@ def test_ports_are_the_documented_ones(parts, name):
         "m_axis_tdata": ("output", result), "m_axis_tvalid": ("output", 1),
         "m_axis_tready": ("input", 1), "m_axis_tlast": ("output", 1),
     }  # fmt: skip
-    if name in ("softmax", "rexp", "lut2d"):
+    if UNITS[name].length is not None:
         wanted["overlong"] = ("output", 1)
+    if name == "shared":
+        wanted["s_axis_tuser"] = ("input", 2)
     assert declared == wanted
     assert set(re.split(r",\s*", found[1])) == set(wanted)
     assert {p.name: (p.direction, p.width) for p in ports(spec)} == wanted
