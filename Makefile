@@ -35,6 +35,7 @@ bench: .venv/dev
 	$(BIN)/python bench/softmax_methods.py --area
 	$(BIN)/python bench/layernorm.py --area
 	$(BIN)/python bench/functions.py
+	$(BIN)/python bench/shared.py
 	$(BIN)/python bench/folding.py
 	$(BIN)/python bench/genetic.py
 	$(BIN)/python bench/sizes.py

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sim.measure import measure
 
-from .choices import DIRECT_BITS_MAX, EPS, METHODS, OPS, ROW_OPS
+from .choices import DIRECT_BITS_MAX, EPS, METHODS, OPS
 from .design import design
 from .report import latency_text, rounded_up
 from .request import Request

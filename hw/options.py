@@ -167,9 +167,9 @@ def add_request(parser: argparse.ArgumentParser, *, op_required: bool = True) ->
         "--fold",
         choices=FOLD_CHOICES,
         default="auto",
-        help="auto: reduce the range of exp (to 2^f), reciprocal, rsqrt and log (to a mantissa) "
-        "before the table, and fold symmetric functions (sigmoid, tanh, gelu, ...) to a table of "
-        "abs(x); none: tables over the whole range, as the papers have them, which implies "
+        help="auto: reduce the range of exp and exp2 (to 2^f), reciprocal, rsqrt, sqrt and log (to "
+        "a mantissa), sin and cos (to a quarter wave) before the table, and fold symmetric "
+        "functions (sigmoid, tanh, gelu, ...) to a table of abs(x); none: tables over the whole range, as the papers have them, which implies "
         "--arch pwl where a range could be reduced. Default: %(default)s",
     )
     add(
@@ -222,8 +222,12 @@ def build_parser() -> ArgumentParser:
         description="Fit, build, simulate and synthesise a unit; write its Verilog, manifest, "
         "tables and test vectors.",
     )
-    parser.add_argument("--list", action=_List, nargs=0,
-                        help="print the catalogue of ops, methods, latencies and errors, and exit")  # fmt: skip
+    parser.add_argument(
+        "--list",
+        action=_List,
+        nargs=0,
+        help="print the catalogue of ops, methods, latencies and errors, and exit",
+    )
     add_request(parser)
     group = parser.add_argument_group("what to report, and where to")
     add = group.add_argument

@@ -16,14 +16,15 @@ from sim.golden import (
     LutSoftmaxSpec,
     ReciprocalSpec,
     RowSpec,
+    SharedSpec,
     SineSpec,
     Spec,
 )
 
 from .choices import ROW_OPS
 from .request import Request
-from .shared_report import shared_rows
 from .result import ERROR_BOUND_ULP, Candidate, Result
+from .shared_report import shared_rows
 
 __all__ = ["description", "latency", "latency_text", "rounded_up", "summary"]
 
@@ -58,7 +59,9 @@ def latency(spec: Spec) -> dict[str, Any]:
     return {"per_beat": per_beat, "constant": one - per_beat}
 
 
-def _format(form: Format, scale: float) -> str:
+def _format(spec: Spec, form: Format, scale: float) -> str:
+    if isinstance(spec.bare, SharedSpec):
+        return f"{form.bits} bits, in the format of the function"
     step = f"2^{-form.frac}" if scale == form.scale else f"1/{1 / scale:.0f}"
     return f"{form} ({'signed' if form.signed else 'unsigned'}, 1 ulp = {step})"
 
@@ -123,8 +126,11 @@ def _(accuracy: UnaryAccuracy, candidate: Candidate) -> tuple[str, list[str]]:
 @_measured.register
 def _(accuracy: SharedAccuracy, candidate: Candidate) -> tuple[str, list[str]]:
     over = f"{accuracy.codes:,} pairs of function and input code"
-    return over, [line for name, one in accuracy.functions.items()
-                  for line in (f"{name}: {text}" for text in _measured(one, candidate)[1])]  # fmt: skip
+    return over, [
+        f"{name}: {text}"
+        for name, one in accuracy.functions.items()
+        for text in _measured(one, candidate)[1]
+    ]
 
 
 def _rows(accuracy: SoftmaxAccuracy | NormAccuracy, bound: float | None) -> tuple[str, list[str]]:
@@ -226,8 +232,8 @@ def summary(result: Result) -> str:
     elements = f"{bench.throughput:g} element{'s' if spec.lanes > 1 else ''}"
     rows: list[tuple[str, list[str]]] = [
         ("architecture", [f"{_arch(chosen)}{why}"]),
-        ("input", [_format(spec.input, spec.input.scale)]),
-        ("output", [_format(spec.output, spec.bare.output_scale)]),
+        ("input", [_format(spec, spec.input, spec.input.scale)]),
+        ("output", [_format(spec, spec.output, spec.bare.output_scale)]),
         ("tables", _tables(spec)),
         ("accuracy", _accuracy(chosen)),
         ("simulation", [

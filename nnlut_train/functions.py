@@ -111,13 +111,22 @@ class Function:
             return _WAVES[self.name] if self.domain[0] < 0 < self.domain[1] else None
         return self.reduction if self.reduction in FOLDS else None
 
+    def _within(self, x: np.ndarray) -> np.ndarray:
+        """Return which of all arguments of an input are in the domain; bool array.
+
+        A wave goes on as it is: where the input reaches beyond twice the domain, all are.
+        """
+        if self.reduction == "quarter" and np.abs(x).max() > 2 * np.abs(self.domain).max():
+            return np.ones(x.shape, dtype=bool)
+        return (x >= self.domain[0]) & (x <= self.domain[1])
+
     def whole_output_format(self, bits: int, inputs: Format, frac: int | None = None) -> Format:
         """Return the finest output format in which no code of `inputs` in `domain` saturates.
 
         Unlike `output_format`, it has an integer bit for exp, which is 1 at 0.
         """
         x = inputs.real(inputs.grid())
-        y = self(x[(x >= self.domain[0]) & (x <= self.domain[1])])
+        y = self(x[self._within(x)])
         y = y[np.isfinite(y)]
         form = Format(bool((y < 0).any()), bits, 24 if frac is None else frac)
         while frac is None and (form.clip(y) != y).any():
@@ -131,7 +140,7 @@ class Function:
         reach; a supremum that is a power of two (1 for sigmoid) may saturate by less than 1 ulp.
         """
         x = inputs.real(inputs.grid())
-        inside = (x >= self.domain[0]) & (x <= self.domain[1])
+        inside = self._within(x)
         y = self(x[inside] if inside.any() else x)
         signed = bool((y < 0).any())
         if frac is None:

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 # A failing assertion there tells the values, as in a test.
-pytest.register_assert_rewrite("benching", "building", "faults", "writing")
+pytest.register_assert_rewrite("benching", "building", "faults", "judge", "writing")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -38,6 +38,7 @@ UNITS = {
     "reciprocal": lambda: spec_of("reciprocal"),
     "rsqrt": lambda: spec_of("rsqrt"),
     "log": lambda: spec_of("log"),
+    "sine": lambda: spec_of("sin", input_frac=3),
     "softmax": lambda: spec_of("softmax", 6, length=8),
     "softmax direct": lambda: spec_of("softmax", 6, arch="direct", length=8),
 }

@@ -165,9 +165,7 @@ class Tables:
         factor = round(math.log(2.0) * 2**factor_frac)
         return LogSpec(inputs, output, table, factor, factor_frac)
 
-    def sine(
-        self, inputs: Format, output: Format, entries: int, cosine: bool
-    ) -> SineSpec:
+    def sine(self, inputs: Format, output: Format, entries: int, cosine: bool) -> SineSpec:
         """sin(x) or cos(x) by quarter waves: but for the last rounding, about 1/8 ulp.
 
         1/16 ulp is the value of the table, at most 1/20 what it does not see of the fraction, and

@@ -46,12 +46,17 @@ from .softmax import Softmax
 from .unary import Unary
 from .writable import Writable
 
-__all__ = ["Base2", "Direct", "Exp", "IExp", "IGelu", "ISqrt", "IbertNorm", "IbertSoftmax", "Log", "Lut2d", "Norm", "Pwl", "Reciprocal", "Rexp", "Shared", "Sine", "Softmax", "Unary", "Writable", "unit_of"]
+__all__ = [
+    "Base2", "Direct", "Exp", "IExp", "IGelu", "ISqrt", "IbertNorm", "IbertSoftmax", "Log", "Lut2d",
+    "Norm", "Pwl", "Reciprocal", "Rexp", "Shared", "Sine", "Softmax", "Unary", "Writable",
+    "unit_of",
+]  # fmt: skip
 
 _UNITS = {
     Base2Spec: Base2, DirectSpec: Direct, ExpSpec: Exp, IExpSpec: IExp, IGeluSpec: IGelu,
-    ISqrtSpec: ISqrt, IbertNormSpec: IbertNorm, IbertSoftmaxSpec: IbertSoftmax, LanesSpec: Unary, LogSpec: Log, Lut2dSpec: Lut2d, NormSpec: Norm, PwlSpec: Pwl,
-    ReciprocalSpec: Reciprocal, RexpSpec: Rexp, SharedSpec: Shared, SineSpec: Sine, SoftmaxSpec: Softmax,
+    ISqrtSpec: ISqrt, IbertNormSpec: IbertNorm, IbertSoftmaxSpec: IbertSoftmax, LanesSpec: Unary,
+    LogSpec: Log, Lut2dSpec: Lut2d, NormSpec: Norm, PwlSpec: Pwl, ReciprocalSpec: Reciprocal,
+    RexpSpec: Rexp, SharedSpec: Shared, SineSpec: Sine, SoftmaxSpec: Softmax,
 }  # fmt: skip
 
 

@@ -17,5 +17,6 @@ from .unary import UnaryAccuracy, unary_accuracy
 
 __all__ = [
     "NormAccuracy", "SharedAccuracy", "SoftmaxAccuracy", "UnaryAccuracy", "norm_accuracy",
-    "protocol_rows", "shared_accuracy", "softmax_accuracy", "softmax_floor", "softmax_reference", "unary_accuracy",
+    "protocol_rows", "shared_accuracy", "softmax_accuracy", "softmax_floor", "softmax_reference",
+    "unary_accuracy",
 ]  # fmt: skip

@@ -61,8 +61,13 @@ __all__ = [
 ]  # fmt: skip
 
 _KINDS: dict[str, type[Spec]] = {
-    cls.kind: cls for cls in (Base2Spec, DirectSpec, ExpSpec, IbertNormSpec, IbertSoftmaxSpec, IExpSpec, IGeluSpec, ISqrtSpec, LanesSpec, LogSpec, Lut2dSpec, NormSpec, PwlSpec, ReciprocalSpec, RexpSpec, SharedSpec, SineSpec, SoftmaxSpec, WritableSpec)
-}
+    cls.kind: cls
+    for cls in (
+        Base2Spec, DirectSpec, ExpSpec, IbertNormSpec, IbertSoftmaxSpec, IExpSpec, IGeluSpec,
+        ISqrtSpec, LanesSpec, LogSpec, Lut2dSpec, NormSpec, PwlSpec, ReciprocalSpec, RexpSpec,
+        SharedSpec, SineSpec, SoftmaxSpec, WritableSpec,
+    )
+}  # fmt: skip
 
 
 def spec_from_json(data: Any) -> Spec:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from hw import options
-from hw.design import design
 from hw.choices import OPS, ROW_OPS
+from hw.design import design
 from hw.request import Request
 from nnlut_train.errors import UsageError
 from nnlut_train.files import load, save

@@ -120,7 +120,7 @@ def test_reset_at_many_points(op):
     # Enough beats that every stage has some.
     rows = [rng.integers(-128, 127, n, endpoint=True) for n in (4, 3, 1) * 3]
     beats = sum(map(len, rows))
-    check(spec, [Stimulus(f"reset after {at}", rows, reset_after=at) for at in range(1, beats, 5)])
+    check(spec, [Stimulus(f"reset after {at}", rows, reset_after=at) for at in range(1, beats, 7)])
 
 
 class Divider(wiring.Component):

@@ -7,8 +7,8 @@ import pytest
 from benching import check
 from faults import spec_of
 
-from hw.design import design
 from hw.choices import FOLD_CHOICES
+from hw.design import design
 from hw.request import Request
 from hw.units import unit_of
 from nnlut_train.errors import UsageError

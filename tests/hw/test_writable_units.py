@@ -5,8 +5,9 @@ import random
 import pytest
 from benching import check
 from faults import spec_of
+from judge import OKAY, SLVERR
 from norms import affine, norm_spec
-from writing import OKAY, SLVERR, Bus, EagerRegisters, driver_of, run
+from writing import Bus, EagerRegisters, driver_of, run
 
 from nnlut_train.formats import Format
 from nnlut_train.tables import PwlTable

@@ -70,5 +70,7 @@ def test_the_driver_loads_tables_in_traffic(name, tmp_path):
 
 def test_a_commit_that_does_not_wait_is_caught(tmp_path, monkeypatch):
     monkeypatch.setattr("hw.units.writable.Registers", EagerRegisters)
-    with pytest.raises(StepError, match=r"^the Verilog differs from its vectors: .*is neither of the old nor"):
+    with pytest.raises(
+        StepError, match=r"^the Verilog differs from its vectors: .*is neither of the old nor"
+    ):
         simulate_verilog(build_of("softmax", tmp_path / "build"), seed=2)
