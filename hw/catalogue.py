@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from sim.measure import measure
 
@@ -10,10 +11,38 @@ from .design import design
 from .report import latency_text, rounded_up
 from .request import Request
 
-__all__ = ["Entry", "catalogue", "lines"]
+__all__ = ["KINDS", "Entry", "catalogue", "lines"]
 
 #: Random rows that row units are measured by: quick, and enough to see what a method can do.
 ROWS = 2000
+
+#: A request of every kind of unit, and every method; small, for long runs.
+KINDS: dict[str, dict[str, Any]] = {
+    "pwl": {"op": "gelu"},
+    "direct": {"op": "gelu", "arch": "direct"},
+    "direct, folded": {"op": "tanh", "bits": 11, "arch": "direct"},
+    "exp": {"op": "exp"},
+    "reciprocal": {"op": "reciprocal"},
+    "rsqrt": {"op": "rsqrt"},
+    "sqrt": {"op": "sqrt"},
+    "log": {"op": "log"},
+    "sin": {"op": "sin", "bits": 10},
+    "i-exp": {"op": "exp", "method": "ibert"},
+    "i-gelu": {"op": "gelu", "method": "ibert"},
+    "i-sqrt": {"op": "sqrt", "method": "ibert"},
+    "shared": {"op": "gelu,exp,tanh"},
+    "lanes": {"op": "sigmoid", "lanes": 4},
+    "writable": {"op": "gelu", "entries": 8, "tables": "writable"},
+    "softmax": {"op": "softmax", "bits": 6, "length": 24, "mask": True},
+    "softmax, lanes": {"op": "softmax", "bits": 6, "length": 24, "lanes": 4, "mask": True},
+    "rexp": {"op": "softmax", "bits": 6, "length": 24, "method": "rexp"},
+    "lut2d": {"op": "softmax", "bits": 6, "length": 24, "method": "lut2d"},
+    "base2": {"op": "softmax", "bits": 6, "length": 24, "method": "base2"},
+    "ibert": {"op": "softmax", "bits": 6, "length": 24, "method": "ibert"},
+    "layernorm": {"op": "layernorm", "bits": 8, "length": 24},
+    "rmsnorm, lanes": {"op": "rmsnorm", "bits": 8, "length": 24, "lanes": 2},
+    "i-layernorm": {"op": "layernorm", "bits": 8, "length": 24, "method": "ibert"},
+}
 
 HEAD = ("op", "method", "--arch", "--bits", "default formats", "latency in clocks", "beats/clock",
         "largest error, ulp")  # fmt: skip

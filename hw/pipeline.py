@@ -28,9 +28,7 @@ class Pipe:
         What the stages' tables hold.
     """
 
-    def __init__(
-        self, m: Module, advance: Value, name: str = "", store: Store = CONSTANTS
-    ) -> None:
+    def __init__(self, m: Module, advance: Value, name: str = "", store: Store = CONSTANTS) -> None:
         self.m = m
         self.advance = advance
         self.name = name

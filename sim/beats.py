@@ -30,6 +30,10 @@ class Beat:
     last: bool
     user: int = 0
 
+    def __str__(self) -> str:
+        codes = ", ".join("-" if code is None else str(code) for code in self.codes)
+        return f"[{codes}]{' last' * self.last}"
+
     @property
     def keep(self) -> int:
         """A bit a lane: 1 where there is an element."""

@@ -54,6 +54,17 @@ def test_the_softmax_figures_in_the_docs_are_what_the_benchmark_prints():
     assert set(rows(done.stdout)) <= set(page)
 
 
+def test_the_norm_figures_in_the_docs_are_what_the_benchmark_prints():
+    # Of its three tables the one that takes seconds.
+    code = "import sys; sys.path.insert(0, 'bench'); import layernorm; layernorm.protocol()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    page = rows((ROOT / "docs/layernorm.md").read_text(encoding="utf-8"))
+    assert len(rows(done.stdout)) == 9
+    assert set(rows(done.stdout)) <= set(page)
+
+
 def test_the_optimal_figures_are_what_the_benchmark_prints():
     done = subprocess.run(
         [sys.executable, "bench/optimal.py"], cwd=ROOT, capture_output=True, text=True, check=True

@@ -78,7 +78,7 @@ class _Base2Pass(RowPass):
             if spec.lanes == 1:
                 high, low = Mux(here, weight, 0) if self._optional else weight, Const(0, 1)
             else:
-                # Nothing is more than one block above the beat's largest.
+                # What is two blocks below the beat's largest, or more, is too small.
                 below = (largest_then >> block) - (k >> block)
                 high = Mux(here & (below == 0), weight, 0)
                 low = Mux(here & (below == 1), weight, 0)
@@ -110,7 +110,7 @@ class _Base2Pass(RowPass):
         high = Mux(growth > 0, 0, state.sums.high) + Mux(growth < 0, 0, beat_high)
         kept = Mux(growth == 1, state.sums.high, Mux(growth > 1, 0, state.sums.low))
         low = kept + Mux(growth == -1, beat_high, Mux(growth < -1, 0, beat_low))
-        largest = Mux(growth > 0, k, Mux(k > state.k, k, state.k))
+        largest = Mux(k > state.k, k, state.k)
         return Cat(largest[: self._exponent.width], high[:bits], low[:bits])
 
     def before(self, row: Row) -> list[Value]:

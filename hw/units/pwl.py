@@ -45,9 +45,7 @@ def _(spec: PwlSpec, pipe: Pipe, code: Value) -> Value:
         {"slope": shape_of(table.slope), "intercept": shape_of(table.intercept)}
     )
     breakpoints, slopes, intercepts = pipe.store.lines(table)
-    leaves = [
-        Cat(slope, intercept) for slope, intercept in zip(slopes, intercepts, strict=True)
-    ]
+    leaves = [Cat(slope, intercept) for slope, intercept in zip(slopes, intercepts, strict=True)]
     fold, start = table.fold, pipe.stage
     argument, left = magnitude(code, fold), rest(code, fold)
     selected, argument = pipe.cut(

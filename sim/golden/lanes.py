@@ -21,8 +21,7 @@ def check_lanes(spec: Spec) -> None:
     """Raise UsageError unless ``spec.lanes`` is one of `LANES`."""
     if spec.lanes not in LANES:
         raise UsageError(
-            f"spec: {spec.kind}.lanes must be one of {', '.join(map(str, LANES))}, "
-            f"not {spec.lanes}"
+            f"spec: {spec.kind}.lanes must be one of {', '.join(map(str, LANES))}, not {spec.lanes}"
         )
 
 

@@ -9,19 +9,13 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 from benching import check
+from naive_ibert import ibert
 
-from hw.design import design
 from hw.pipeline import Pipe
-from hw.request import Request
 from hw.units.divide import divide, divide_by
 from nnlut_train.formats import Format
 from sim.golden import IExpSpec, IGeluSpec, ISqrtSpec
 from sim.stimuli import Stimulus, stimuli
-
-
-def ibert(op, bits=None, **options):
-    request = Request(op, bits, method="ibert", **options)
-    return design(request, *request.possible)
 
 
 @pytest.mark.parametrize("op", ["exp", "gelu", "sqrt"])

@@ -182,7 +182,7 @@ class SurvivesReset(Shell):
         return m
 
 
-WRONG_RESULT = r"result \d+ must be \("
+WRONG_RESULT = r"beat \d+ must be \["
 
 STREAM_FAULTS = {
     LostResult: WRONG_RESULT,
