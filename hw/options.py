@@ -169,8 +169,9 @@ def add_request(parser: argparse.ArgumentParser, *, op_required: bool = True) ->
         default="auto",
         help="auto: reduce the range of exp and exp2 (to 2^f), reciprocal, rsqrt, sqrt and log (to "
         "a mantissa), sin and cos (to a quarter wave) before the table, and fold symmetric "
-        "functions (sigmoid, tanh, gelu, ...) to a table of abs(x); none: tables over the whole range, as the papers have them, which implies "
-        "--arch pwl where a range could be reduced. Default: %(default)s",
+        "functions (sigmoid, tanh, gelu, ...) to a table of abs(x); none: tables over the whole "
+        "range, as the papers have them, which implies --arch pwl where a range could be reduced. "
+        "Default: %(default)s",
     )
     add(
         "--table",

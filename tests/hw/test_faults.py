@@ -259,7 +259,7 @@ def test_a_wrong_result_for_zero_is_caught(monkeypatch, name, end):
 
     run_bench(spec, unit_of(spec))
     monkeypatch.setattr(module, "Mux", faulty)
-    assert f"must be ({wanted}," in caught(spec)
+    assert f"must be [{wanted}]" in caught(spec)
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from amaranth.hdl import ClockDomain, ClockSignal, DomainRenamer, Module, Signal
+from amaranth.hdl import ClockDomain, ClockSignal, Const, DomainRenamer, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 from faults import UNITS, caught, spec_of
 
-import hw.units.softmax
+import hw.units.rows
 from hw.pipeline import Pipe
 from hw.stream import beats
 from hw.units import unit_of
@@ -229,7 +229,7 @@ def test_a_pause_of_the_output_is_caught(name, monkeypatch):
     # The queue itself takes two clocks.
     monkeypatch.setattr(type(spec), "latency_of", lambda self, length: real(self, length) + 2)
     run_bench(spec, Bubble(spec, at=10**4), runs)
-    assert "results must take as many clocks" in caught(spec, Bubble(spec, at=20), runs)
+    assert "beats must take as many clocks" in caught(spec, Bubble(spec, at=20), runs)
 
 
 @pytest.mark.parametrize("name", ["pwl", "exp", "softmax", "softmax direct"])
@@ -309,19 +309,20 @@ def test_a_row_cut_at_another_length_is_caught():
     caught(spec, unit_of(replace(spec, length=7)))
 
 
-def test_a_maximum_of_the_row_before_is_caught(monkeypatch):
-    # `first` never rises: the maximum runs on over the rows.
+@pytest.mark.parametrize("name", ["maximum", "total"])
+def test_a_statistic_of_the_row_before_is_caught(monkeypatch, name):
+    # It begins with what the row before left.
     spec = spec_of("softmax", 6, length=8)
-    real = hw.units.softmax.Mux
+    real = hw.units.rows.Row.accumulate
     run_bench(spec, unit_of(spec))
     changed = []
 
-    def faulty(condition, yes, no):
-        if not changed and "first" in repr(condition):
-            changed.append(True)
-            return real(condition.operands[1], yes, no)
-        return real(condition, yes, no)
+    def faulty(self, shape, step, initial, called):
+        if called == name:
+            changed.append(called)
+            self.first = Const(0, 1)
+        return real(self, shape, step, initial, called)
 
-    monkeypatch.setattr(hw.units.softmax, "Mux", faulty)
+    monkeypatch.setattr(hw.units.rows.Row, "accumulate", faulty)
     caught(spec)
     assert changed
