@@ -158,7 +158,7 @@ class AxiStream(wiring.Component):
     m_axis_tkeep : Out
         With several lanes: a bit a byte.
     overlong, holes : Out(1)
-        Row units only: see `hw.units.rows.RowUnit`.
+        Row units only: see `hw.units.row_unit.RowUnit`.
     s_axil_*
         Writable units only: the registers' AXI4-Lite port; see `hw.units.writable.Writable`.
     """

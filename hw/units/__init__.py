@@ -39,7 +39,7 @@ from .norm import Norm
 from .pwl import Pwl
 from .reciprocal import Reciprocal
 from .rexp import Rexp
-from .rows import RowUnit
+from .row_unit import RowUnit
 from .shared import Shared
 from .sine import Sine
 from .softmax import Softmax

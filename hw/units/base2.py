@@ -7,7 +7,8 @@ from sim.golden import Base2Spec
 
 from ..fixed import round_shift, saturate, shape_of
 from ..pipeline import Pipe
-from .rows import Row, RowPass, RowUnit
+from .row_pass import Row, RowPass
+from .row_unit import RowUnit
 from .unary import emit
 
 __all__ = ["Base2"]

@@ -9,7 +9,8 @@ from ..fixed import round_shift, saturate, shape_of
 from ..pipeline import Pipe
 from .divide import divide
 from .isqrt import newton_root
-from .rows import Row, RowPass, RowUnit
+from .row_pass import Row, RowPass
+from .row_unit import RowUnit
 from .unary import emit
 
 __all__ = ["IbertNorm"]

@@ -7,7 +7,8 @@ from sim.golden import IbertSoftmaxSpec
 from ..fixed import saturate
 from ..pipeline import Pipe
 from .divide import divide
-from .rows import Row, RowPass, RowUnit
+from .row_pass import Row, RowPass
+from .row_unit import RowUnit
 from .softmax import Distances, Probabilities
 
 __all__ = ["IbertSoftmax"]

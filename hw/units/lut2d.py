@@ -7,7 +7,8 @@ from sim.golden import DirectSpec, Lut2dSpec
 from ..fixed import round_divide, round_shift, times
 from ..pipeline import Pipe
 from .lut_softmax import ExpIndices, Shares
-from .rows import Row, RowPass, RowUnit
+from .row_pass import Row, RowPass
+from .row_unit import RowUnit
 from .unary import emit
 
 __all__ = ["Lut2d"]

@@ -8,7 +8,7 @@ from sim.golden import DirectSpec, Lut2dSpec, RexpSpec
 
 from ..fixed import round_divide, shape_of
 from ..pipeline import Pipe
-from .rows import Row, RowPass
+from .row_pass import Row, RowPass
 from .softmax import Distances
 from .unary import emit
 

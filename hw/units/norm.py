@@ -11,7 +11,8 @@ from sim.golden import NormSpec
 from ..fixed import round_shift, saturate, shape_of
 from ..pipeline import Pipe
 from .normalise import normalise
-from .rows import Row, RowPass, RowUnit
+from .row_pass import Row, RowPass
+from .row_unit import RowUnit
 from .unary import emit
 
 __all__ = ["Norm"]

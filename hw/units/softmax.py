@@ -6,7 +6,8 @@ from sim.golden import RowSpec, SoftmaxSpec
 
 from ..fixed import round_shift, saturate, shape_of
 from ..pipeline import Pipe
-from .rows import Row, RowPass, RowUnit
+from .row_pass import Row, RowPass
+from .row_unit import RowUnit
 from .unary import emit
 
 __all__ = ["Distances", "Probabilities", "Softmax"]

@@ -27,7 +27,7 @@ class SoftmaxSpec(RowSpec):
         Unsigned format of the probabilities.
     length : int
         Elements of the longest row, a multiple of `lanes`. A longer row is cut: see
-        `hw.units.rows.RowPass`.
+        `hw.units.row_pass.RowPass`.
     exp : UnarySpec
         Table of exp(-d); its input is the unsigned distance d from the row's maximum.
     reciprocal : ReciprocalSpec

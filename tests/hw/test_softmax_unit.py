@@ -6,7 +6,7 @@ from benching import check, simulate
 from faults import spec_of
 
 from hw.units import unit_of
-from hw.units.rows import ROW_SLOTS
+from hw.units.row_pass import ROW_SLOTS
 from sim.beats import Beat, expected
 from sim.stimuli import Stimulus, corner_rows, random_rows, stimuli
 

@@ -16,7 +16,7 @@ from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 from faults import UNITS, caught, spec_of
 
-import hw.units.rows
+import hw.units.row_pass
 from hw.pipeline import Pipe
 from hw.stream import beats
 from hw.units import unit_of
@@ -313,7 +313,7 @@ def test_a_row_cut_at_another_length_is_caught():
 def test_a_statistic_of_the_row_before_is_caught(monkeypatch, name):
     # It begins with what the row before left.
     spec = spec_of("softmax", 6, length=8)
-    real = hw.units.rows.Row.accumulate
+    real = hw.units.row_pass.Row.accumulate
     run_bench(spec, unit_of(spec))
     changed = []
 
@@ -323,6 +323,6 @@ def test_a_statistic_of_the_row_before_is_caught(monkeypatch, name):
             self.first = Const(0, 1)
         return real(self, shape, step, initial, called)
 
-    monkeypatch.setattr(hw.units.rows.Row, "accumulate", faulty)
+    monkeypatch.setattr(hw.units.row_pass.Row, "accumulate", faulty)
     caught(spec)
     assert changed

@@ -1,14 +1,13 @@
-"""The frame of every unit whose results depend on a whole row.
+"""One pass over rows, of which every unit is built whose results depend on a whole row.
 
-A unit is a chain of passes. In each, the elements of a row enter a buffer while a statistic of
-them (a maximum, a sum) is accumulated; when the row has ended, its elements leave the buffer and
-meet the statistic. All passes are at work at the same time, each on another row.
+The elements of a row enter a buffer while a statistic of them (a maximum, a sum) is accumulated;
+when the row has ended, its elements leave the buffer and meet the statistic, while the next row
+enters.
 """
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from amaranth.hdl import Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, wiring
@@ -19,9 +18,9 @@ from sim.golden import RowSpec
 
 from ..pipeline import Pipe
 from ..store import CONSTANTS, Store
-from ..stream import beats, input_beats, lanes_of, output_beats
+from ..stream import beats, lanes_of
 
-__all__ = ["ROW_SLOTS", "Row", "RowPass", "RowUnit"]
+__all__ = ["ROW_SLOTS", "Row", "RowPass"]
 
 #: Rows whose statistic is held at the same time.
 ROW_SLOTS = 8
@@ -248,104 +247,3 @@ class RowPass(wiring.Component):
             if name in self.o.payload.shape().members:
                 value = early.pipe.align(stored[name], 0, name)
                 m.d.comb += self.o.payload[name].eq(late.pipe.align(value, 0, name))
-
-
-class RowUnit(wiring.Component):
-    """A chain of passes between two streams.
-
-    Latency is ``spec.latency_of(length)`` clocks. Throughput is one beat a clock, sustained; only
-    `ROW_SLOTS` complete rows behind one long row make the input wait.
-
-    A row longer than ``spec.length`` is cut there: the elements so far are a row, with ``last``
-    on its end, and the next element begins another. `o_overlong` tells. With several lanes, a lane
-    without ``keep`` has no element, in whichever beat it is; beats of which not the first lanes are
-    kept, or not all though the row goes on, are not what AXI4-Stream masters send: `o_holes` tells.
-
-    Parameters
-    ----------
-    spec : RowSpec
-        The unit.
-
-    Members
-    -------
-    i : In(stream.Signature(StructLayout))
-        ``data``: codes of format ``spec.input``. ``keep``, with several lanes. ``user``, with
-        masks: a bit a lane, 1 where the element is masked. ``last``: end of the row.
-    o : Out(stream.Signature(StructLayout))
-        ``data``: results, format ``spec.output``. ``keep``, ``last``: those of the input.
-    o_overlong : Out(1)
-        Goes high when a row was cut, and stays so until reset, or `i_clear`.
-    o_holes : Out(1)
-        With several lanes: goes high when lanes were missing elsewhere than at a row's end, and
-        stays so, likewise.
-    o_between : Out(1)
-        The next beat is the first of a row.
-    i_clear : In(1)
-        Clears both flags.
-    """
-
-    #: Where the tables are.
-    store: Store = CONSTANTS
-
-    def __init__(self, spec: RowSpec) -> None:
-        self.spec = spec
-        members = {
-            "i": In(input_beats(spec)), "o": Out(output_beats(spec)), "o_overlong": Out(1),
-            "o_between": Out(1), "i_clear": In(1),
-        }  # fmt: skip
-        if spec.lanes > 1:
-            members["o_holes"] = Out(1)
-        super().__init__(members)
-
-    @abstractmethod
-    def passes(self) -> dict[str, RowPass]:
-        """Return the passes by their names, in their order."""
-
-    def elaborate(self, platform: object) -> Module:
-        """Return the unit's logic."""
-        m = Module()
-        passes = self.passes()
-        for name, each in passes.items():
-            each.store = self.store
-            m.submodules[name] = each
-        chain = list(passes.values())
-        for before, after in pairwise(chain):
-            wiring.connect(m, before.o, after.i)
-        self._enter(m, chain[0])
-        left, beat = self.o, chain[-1].o
-        m.d.comb += [
-            left.valid.eq(beat.valid), beat.ready.eq(left.ready),
-            left.payload.data.eq(beat.payload.data), left.payload.last.eq(beat.payload.last),
-        ]  # fmt: skip
-        if self.spec.lanes > 1:
-            m.d.comb += left.payload.keep.eq(beat.payload.keep)
-        return m
-
-    def _enter(self, m: Module, target: RowPass) -> None:
-        """Connect the input to the first pass; cut rows, and watch what comes."""
-        spec, beat, entered = self.spec, self.i.payload, target.i.payload
-        beats_max = spec.beats(spec.length)
-        position = Signal(range(beats_max))
-        full = position == beats_max - 1
-        m.d.comb += [
-            target.i.valid.eq(self.i.valid), self.i.ready.eq(target.i.ready),
-            entered.data.eq(beat.data), entered.last.eq(beat.last | full),
-            self.o_between.eq(position == 0),
-        ]  # fmt: skip
-        with m.If(self.i_clear):
-            m.d.sync += self.o_overlong.eq(0)
-            if spec.lanes > 1:
-                m.d.sync += self.o_holes.eq(0)
-        if spec.mask:
-            m.d.comb += entered.mask.eq(beat.user)
-        accepted = self.i.valid & self.i.ready
-        with m.If(accepted):
-            m.d.sync += position.eq(Mux(entered.last, 0, position + 1))
-            with m.If(full & ~beat.last):
-                m.d.sync += self.o_overlong.eq(1)
-        if spec.lanes > 1:
-            m.d.comb += entered.keep.eq(beat.keep)
-            # The first lanes are kept, and no other, where keep + 1 is a power of two.
-            ragged = (beat.keep & (beat.keep + 1)).any()
-            with m.If(accepted & (ragged | (~beat.keep.all() & ~beat.last))):
-                m.d.sync += self.o_holes.eq(1)
