@@ -1,6 +1,6 @@
 """Every kind of unit in Icarus Verilog: 100,000 beats of random rows, both sides stalling.
 
-``python bench/stress.py [BEATS]``; takes some minutes. It fails if a beat is lost, doubled or wrong.
+``python bench/stress.py [BEATS]``; takes some minutes. Fails if a beat is lost or wrong.
 """
 
 import sys
