@@ -40,6 +40,7 @@ bench: .venv/dev
 	$(BIN)/python bench/genetic.py
 	$(BIN)/python bench/sizes.py
 	$(BIN)/python bench/nn.py
+	$(BIN)/python bench/stress.py
 
 clean:
 	rm -rf build .venv

@@ -14,7 +14,7 @@ import numpy as np
 
 from hw.cost import Cost, FpgaCost
 from hw.design import design
-from hw.report import rounded_up
+from hw.report_accuracy import rounded_up
 from hw.request import Request
 from hw.synth import synthesize
 from hw.verilog import to_verilog

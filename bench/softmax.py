@@ -5,7 +5,7 @@ The protocol: 256 rows of 64 and of 128 logits from N(0, 2), numpy's default_rng
 """
 
 from hw.design import design
-from hw.report import rounded_up
+from hw.report_accuracy import rounded_up
 from hw.request import Request
 from sim.accuracy import protocol_rows, softmax_accuracy, softmax_floor
 from sim.bound import softmax_bound

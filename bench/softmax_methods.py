@@ -2,20 +2,36 @@
 
 The protocol: 256 rows of 64 and of 128 logits from N(0, 2), numpy's default_rng(0), INT8 codes at
 1/16 and at 1/8; "floor" is the error of correct rounding to the same output. Random rows: those of
-`sim.accuracy`, of all lengths up to 128 and all spreads, and the corner rows. With --area also the
-gates of each unit for rows of up to 64, which takes a few minutes.
+`sim.accuracy`, of all lengths up to 128 and all spreads, seed 0, and the corner rows. With --area
+also the gates of each unit for rows of up to 64, which takes a few minutes.
+
+What is told of one method only is printed instead with --base2, --ibert or --rounding.
 """
 
 import argparse
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from unittest import mock
+
+import numpy as np
 
 from hw.design import design
+from hw.report_accuracy import rounded_up
 from hw.request import Request
 from hw.synth import synthesize
 from hw.verilog import to_verilog
-from sim.accuracy import SoftmaxAccuracy, protocol_rows, softmax_accuracy, softmax_floor
-from sim.golden import RowSpec
+from nnlut_train.functions import lookup
+from sim.accuracy import (
+    SoftmaxAccuracy,
+    norm_accuracy,
+    protocol_rows,
+    softmax_accuracy,
+    softmax_floor,
+    unary_accuracy,
+)
+from sim.base2_bound import base2_bound
+from sim.golden import Base2Spec, IbertNormSpec, RowSpec, UnarySpec
 
 #: What is compared, by name.
 CASES: list[tuple[str, Request]] = [
@@ -33,12 +49,19 @@ CASES: list[tuple[str, Request]] = [
 LENGTHS = (64, 128)
 FRACS = (4, 3)
 AREA_LENGTH = 64
+#: Random rows of what is told of one method: for the proofs more.
+ROWS, BASE2_ROWS = 20_000, 100_000
 
 
 def spec_of(request: Request) -> RowSpec:
     spec = design(request, request.wanted[0])
     assert isinstance(spec, RowSpec)
     return spec
+
+
+def latency(spec: RowSpec) -> str:
+    passes = spec.latency_of(2) - spec.latency_of(1)
+    return f"{passes if passes > 1 else ''} n + {spec.latency_of(1) - passes}".strip()
 
 
 def table_bytes(spec: RowSpec) -> int:
@@ -81,8 +104,7 @@ def everything(area: bool) -> None:
     for name, request in CASES:
         spec = spec_of(request)
         cells = [name, table_bytes(spec), *figures(spec, softmax_accuracy(spec))]
-        passes = spec.latency_of(2) - spec.latency_of(1)
-        cells.append(f"{passes if passes > 1 else ''} n + {spec.latency_of(1) - passes}".strip())
+        cells.append(latency(spec))
         if area:
             short = replace(request, length=AREA_LENGTH)
             cost = synthesize(to_verilog(spec_of(short), "softmax", name), "softmax", "generic")
@@ -90,11 +112,82 @@ def everything(area: bool) -> None:
         row(*cells)
 
 
+def base2() -> None:
+    """Print the measured and the proved error of base 2, by tables of several sizes."""
+    requests = {"pwl, 16 segments": {}, "direct": {"arch": "direct"},
+                "pwl, 8 segments": {"entries": 8}, "pwl, 4 segments": {"entries": 4}}  # fmt: skip
+    specs = {name: spec_of(Request("softmax", method="base2", **options))
+             for name, options in requests.items()}  # fmt: skip
+    default = specs["pwl, 16 segments"]
+    assert isinstance(default, Base2Spec)
+    # x + x/2 - x/16 is 23/16 x.
+    specs["16 segments, SOLE's factor"] = replace(default, factor=23 << (default.factor_frac - 4))
+    head("tables", "rows", "max ulp", "proved at most", "RMS ulp", "flips", "latency")
+    for name, spec in specs.items():
+        assert isinstance(spec, Base2Spec)
+        a = softmax_accuracy(spec, count=BASE2_ROWS)
+        row(name, f"{a.rows:,}", f"{a.max_ulp:.3f}", rounded_up(base2_bound(spec)),
+            f"{a.rms_ulp:.4f}", a.flips, latency(spec))  # fmt: skip
+
+
+def ibert() -> None:
+    """Print the errors of I-BERT's units: of functions for every code, of rows measured."""
+    widths = (8, 12, 16)
+    head("unit", *(f"{bits} bits" for bits in widths))
+    for op in ("exp", "gelu", "sqrt"):
+        units = [design(Request(op, bits, method="ibert"), "integer") for bits in widths]
+        assert all(isinstance(unit, UnarySpec) for unit in units)
+        row(op, *(f"{unary_accuracy(unit, lookup(op)).max_ulp:.3g} ulp" for unit in units))
+    head("unit", "bits in", "bits out", "length", "rows", "max ulp", "RMS ulp")
+    for op, sizes in (("softmax", (8, 10, 12)), ("layernorm", (8, 16))):
+        for bits in sizes:
+            for length in (128, 1024):
+                spec = spec_of(Request(op, bits, method="ibert", length=length))
+                norm = isinstance(spec, IbertNormSpec)
+                a = (norm_accuracy if norm else softmax_accuracy)(spec, count=ROWS)
+                row(op, bits, spec.output.bits, f"{length:,}", f"{a.rows:,}",
+                    f"{a.max_ulp:.2f}", f"{a.rms_ulp:.3f}")  # fmt: skip
+
+
+def cut(value: np.ndarray, divisor: int) -> np.ndarray:
+    """Return the quotient cut off, in place of `nnlut_train.formats.round_divide`."""
+    return value // divisor
+
+
+def rounding() -> None:
+    """Print what rexp and lut2d would be, were indices of their second tables cut off."""
+    # The product of rexp is rounded in either case.
+    places: dict[str, tuple[str, ...]] = {
+        "rexp": ("sim.golden.lut_softmax",), "lut2d": ("sim.golden.lut_softmax", "sim.golden.lut2d")
+    }
+    head("method", "length", "indices", "max error", "MSE", "flips", "row sums")
+    for method, modules in places.items():
+        spec = spec_of(Request("softmax", method=method))
+        for length in LENGTHS:
+            rows = protocol_rows(spec, length)
+            row(method, length, "rounded", *figures(spec, softmax_accuracy(spec, rows)))
+            with mock.patch.multiple(modules[0], round_divide=cut), \
+                 mock.patch.multiple(modules[-1], round_divide=cut):  # fmt: skip
+                row(method, length, "cut off", *figures(spec, softmax_accuracy(spec, rows)))
+
+
+#: What is told of one method, by its option.
+DETAILS: dict[str, Callable[[], None]] = {"base2": base2, "ibert": ibert, "rounding": rounding}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--area", action="store_true",
                         help=f"also synthesise every unit, for rows of {AREA_LENGTH}")  # fmt: skip
+    for name, what in DETAILS.items():
+        parser.add_argument(f"--{name}", action="store_true",
+                            help=f"{what.__doc__}".lower().rstrip("."))  # fmt: skip
     arguments = parser.parse_args()
+    wanted = [what for name, what in DETAILS.items() if getattr(arguments, name)]
+    for what in wanted:
+        what()
+    if wanted and not arguments.area:
+        return
     for frac in FRACS:
         protocol(frac)
     everything(arguments.area)

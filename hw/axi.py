@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth.hdl import ClockDomain, Module
+from amaranth.hdl import Cat, ClockDomain, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -108,14 +108,15 @@ def ports(spec: Spec) -> list[Port]:
         Port("m_axis_tlast", "output", 1, "the result ends a row"),
     ]
     if spec.longest:
+        until = "reset, or CONTROL.clear" if isinstance(spec, WritableSpec) else "reset"
         found.append(
             Port("overlong", "output", 1,
-                 f"a row longer than {spec.longest} was cut; stays high until reset")
+                 f"a row longer than {spec.longest} was cut; stays high until {until}")
         )  # fmt: skip
         if lanes > 1:
             found.append(
                 Port("holes", "output", 1, "lanes without an element were met elsewhere than at a "
-                     "row's end; stays high until reset")
+                     f"row's end; stays high until {until}")
             )  # fmt: skip
     if isinstance(spec, WritableSpec):
         found += [
@@ -198,6 +199,9 @@ class AxiStream(wiring.Component):
                         leaving.keep[lane].replicate(written)
                     ),
                 ]
+            if spec.longest:
+                kept = [self.s_axis_tkeep.word_select(k, read) for k in range(spec.lanes)]
+                m.d.comb += unit.i_partial.eq(Cat(k.any() & ~k.all() for k in kept).any())
         if spec.user_bits:
             m.d.comb += entering.user.eq(self.s_axis_tuser)
         for flag in ("overlong", "holes"):

@@ -8,7 +8,8 @@ from sim.measure import measure
 
 from .choices import DIRECT_BITS_MAX, EPS, METHODS, OPS
 from .design import design
-from .report import latency_text, rounded_up
+from .report import latency_text
+from .report_accuracy import rounded_up
 from .request import Request
 
 __all__ = ["KINDS", "Entry", "catalogue", "lines"]

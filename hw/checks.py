@@ -16,6 +16,7 @@ from .choices import (
     FOLD_CHOICES,
     LENGTH_MAX,
     METHODS,
+    OPS,
     PRECISIONS,
     ROW_OPS,
     TABLES_CHOICES,
@@ -35,9 +36,8 @@ def _within(name: str, value: float, low: float, high: float, context: str = "")
 
 def _one_of(name: str, value: Any, allowed: tuple[Any, ...], context: str = "") -> None:
     if value not in allowed:
-        raise UsageError(
-            f"{name} must be one of {', '.join(map(str, allowed))}{context}, not {value!r}"
-        )
+        choices = "one of " * (len(allowed) > 1) + ", ".join(map(str, allowed))
+        raise UsageError(f"{name} must be {choices}{context}, not {value!r}")
 
 
 def check(request: "Request") -> None:
@@ -59,12 +59,7 @@ def check(request: "Request") -> None:
 def _names(request: "Request") -> None:
     """Check what is chosen from a list."""
     if request.op not in ROW_OPS:
-        if len(set(request.ops)) < len(request.ops):
-            raise UsageError(f"--op must name each function once, not {request.op}")
-        for op in request.ops:
-            if op in ROW_OPS:
-                raise UsageError(f"--op must be {op} alone, or unary functions, not {request.op}")
-            lookup(op, request.domain)
+        _functions(request)
     _one_of("--method", request.method, METHODS.get(request.op, ("nnlut",)), f" for {request.op}")
     for name, value, allowed in (
         ("--fit", request.fit_method, tuple(fit.METHODS)),
@@ -79,42 +74,74 @@ def _names(request: "Request") -> None:
         raise UsageError(f"--name must be a Verilog identifier, not {request.module!r}")
 
 
+def _functions(request: "Request") -> None:
+    """Check the names of unary functions."""
+    if "" in request.ops:
+        raise UsageError(
+            f"--op must be one name, or several with one comma between, not {request.op!r}"
+        )
+    if len(set(request.ops)) < len(request.ops):
+        raise UsageError(f"--op must name each function once, not {request.op}")
+    for op in request.ops:
+        if op in ROW_OPS:
+            raise UsageError(f"--op must be {op} alone, or unary functions, not {request.op}")
+        if op not in OPS and ":" not in op:
+            raise UsageError(
+                f"--op must be one of {', '.join(OPS)}, or package.module:callable, not {op!r}"
+            )
+        lookup(op, request.domain)
+
+
 def _belong(request: "Request") -> None:
     """Check that every option goes with the op and the method."""
     op, row, norm = request.op, request.op in ROW_OPS, request.op in EPS
     formula, shared = request.by_formula, len(request.ops) > 1
-    published = request.method in ("rexp", "lut2d")
     rules = (
         ("--domain", request.domain is not None, not row and not shared, "one unary function"),
         ("--table", request.table is not None, not row and not shared and not formula,
          "one unary function"),
-        ("--length", request.length is not None, row, " and ".join(ROW_OPS)),
+        ("--length", request.length is not None, row, "softmax, layernorm and rmsnorm"),
         ("--mask", request.mask, op == "softmax", "softmax"),
         ("--eps", request.eps is not None, norm, "layernorm and rmsnorm"),
         ("--gamma", request.gamma is not None, norm, "layernorm and rmsnorm"),
         ("--beta", request.beta is not None, norm, "layernorm and rmsnorm"),
         ("--input-frac", request.input_frac is not None, not shared, "one function"),
-        ("--output-frac", request.output_frac is not None, not shared and not published,
-         "other methods"),
-        ("--output-bits", published and request.output_bits != request.bits, False,
-         "other methods"),
+        ("--output-frac", request.output_frac is not None, not shared, "one function"),
         ("--fit", request.fit is not None, not formula, "tables of lines"),
         ("--entries", request.entries is not None, request.method != "ibert", "tables"),
         ("--fold", request.fold != "auto", not formula, "tables of lines"),
         ("--tables writable", request.tables == "writable", not formula, "tables of lines"),
-        ("--precision", request.precision is not None, published, "--method rexp and lut2d"),
     )  # fmt: skip
     for name, given, goes, what in rules:
         if given and not goes:
             method = f" by {request.method}" if request.method != "nnlut" else ""
             raise UsageError(f"{name} goes with {what}, not with {op}{method}")
+    _precision(request)
+
+
+def _precision(request: "Request") -> None:
+    """Check that the output is what the precision says, where there is one."""
+    if request.method not in ("rexp", "lut2d"):
+        if request.precision is not None:
+            raise UsageError(f"--precision needs --method rexp or lut2d, not {request.method}")
+        return
+    for name, given in (
+        ("--output-bits", request.output_bits != request.bits),
+        ("--output-frac", request.output_frac is not None),
+    ):
+        if given:
+            raise UsageError(
+                f"{name} must not be given with --method {request.method}, whose output "
+                "--precision sets"
+            )
 
 
 def _ranges(request: "Request") -> None:
     op, row, norm = request.op, request.op in ROW_OPS, request.op in EPS
-    if not (request.bits == WIDE_BITS and not row and not request.by_formula):
+    wide = not row and not request.by_formula and len(request.ops) == 1
+    if not (wide and request.bits == WIDE_BITS):
         low, high = (8, 16) if norm else (4, 12) if op == "softmax" else (4, 16)
-        more = "" if row or request.by_formula else f", or {WIDE_BITS}"
+        more = f", or {WIDE_BITS}" if wide else ""
         if not low <= request.bits <= high:
             raise UsageError(f"--bits must be {low} to {high}{more} for {op}, not {request.bits}")
     if request.output_bits != WIDE_BITS or request.bits != WIDE_BITS:

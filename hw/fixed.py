@@ -1,12 +1,14 @@
 """`nnlut_train.formats` for Amaranth: the same rule for rounding and saturation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from amaranth.hdl import Cat, Const, Mux, Shape, Value, signed, unsigned
 
 from nnlut_train.formats import Format
 
-__all__ = ["round_divide", "round_shift", "saturate", "select", "shape_of", "times"]
+__all__ = [
+    "divide_by", "round_divide", "round_shift", "saturate", "select", "shape_of", "times",
+]  # fmt: skip
 
 
 def shape_of(form: Format) -> Shape:
@@ -58,11 +60,11 @@ def times(value: Value, factor: int) -> Value:
     return sum(ones[1:], ones[0])
 
 
-def round_divide(value: Value, divisor: int) -> Value:
-    """Divide `value` by a constant, rounding half up: `times` a constant, and a shift.
+def divide_by(value: Value, divisor: int, multiply: Callable[[Value, int], Value] = times) -> Value:
+    """Divide `value` by a constant, rounding down: a multiplication by a constant, and a shift.
 
     The factor is the reciprocal, rounded up, with so many bits that the quotient is exact for every
-    value (Granlund and Montgomery, PLDI 1994, Theorem 4.2). For 2**n - 1 it has few ones.
+    value (Granlund and Montgomery, PLDI 1994, Theorem 4.2).
 
     Parameters
     ----------
@@ -70,13 +72,37 @@ def round_divide(value: Value, divisor: int) -> Value:
         Unsigned.
     divisor : int
         At least 1.
+    multiply : callable
+        How to multiply a Value by the factor. `times` suits a divisor of ``2**n - 1``, whose factor
+        has few ones; `operator.mul` leaves it to the synthesis, and may take a DSP block.
+
+    Returns
+    -------
+    Value
+        Unsigned; bits above those of the largest quotient are 0.
+    """
+    shift = len(value) + (divisor - 1).bit_length()
+    return multiply(value, -(-(1 << shift) // divisor)) >> shift
+
+
+def round_divide(value: Value, divisor: int) -> Value:
+    """Divide `value` by a constant, rounding half up; see `divide_by`.
+
+    Parameters
+    ----------
+    value : Value
+        Unsigned.
+    divisor : int
+        At least 1.
+
+    Returns
+    -------
+    Value
+        Unsigned, as wide as the largest quotient.
     """
     half = divisor // 2
-    dividend = value + half
-    shift = len(dividend) + (divisor - 1).bit_length()
-    quotient = times(dividend, -(-(1 << shift) // divisor)) >> shift
     largest = ((1 << len(value)) - 1 + half) // divisor
-    return quotient[: largest.bit_length()]
+    return divide_by(value + half, divisor)[: largest.bit_length()]
 
 
 def select(index: Value, values: Sequence[Value]) -> Value:

@@ -84,10 +84,14 @@ def wires(address_bits: int) -> Iterator[Wire]:
 class LiteSlave(wiring.Component):
     """The bus side of a register file: one write and one read at a time.
 
-    A write is done in the clock in which address and data are both there, in whichever order they
-    came; until then neither is accepted, and none while a response waits. So there are registers
-    for the responses only. A response is offered in the next clock and held until it is taken. A
-    write takes at least 2 clocks, and so does a read; both may go on at the same time.
+    Address and data of a write may come in any order; in the clock after both are offered and no
+    response waits any more, they are accepted together, and the word is written. The response is
+    offered in the next clock, 2 after both were, and held until it is taken. A read is accepted in
+    the clock in which it is offered, and answered in the next. Throughput: at most one write and
+    one read in 2 clocks, side by side.
+
+    No output of the bus depends on an input within the same clock, as AXI4 asks for (Arm IHI 0022,
+    A3.1.1).
 
     Parameters
     ----------
@@ -126,8 +130,11 @@ class LiteSlave(wiring.Component):
         """Return the handshakes."""
         m = Module()
         bus = self.bus
+        # A manager keeps offering what was not accepted, so both are still there a clock later.
+        m.d.sync += self.write.eq(
+            bus.aw.valid & bus.w.valid & ~self.write & (~bus.b.valid | bus.b.ready)
+        )
         m.d.comb += [
-            self.write.eq(bus.aw.valid & bus.w.valid & ~bus.b.valid),
             bus.aw.ready.eq(self.write),
             bus.w.ready.eq(self.write),
             self.write_address.eq(bus.aw.payload.addr),

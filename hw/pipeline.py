@@ -47,7 +47,18 @@ class Pipe:
         return register
 
     def cut(self, **values: Value) -> list[Signal]:
-        """End the stage: register `values`, in their order, under their names."""
+        """End the stage: register values, which are all of the present stage.
+
+        Parameters
+        ----------
+        **values : Value
+            What the next stage gets, by the names of the registers.
+
+        Returns
+        -------
+        list of Signal
+            The registers, in the order of `values`, with their shapes.
+        """
         self.stage += 1
         return [self._register(name, value, self.stage) for name, value in values.items()]
 
@@ -84,10 +95,23 @@ class Pipe:
         return results
 
     def align(self, value: Value, stage: int, name: str, *, reset: bool = False) -> Value:
-        """Return `value` of an earlier `stage`, delayed to the present one.
+        """Return a value of an earlier stage, delayed to the present one.
 
-        A constant is the same in every stage. ``reset=True`` is for control bits, which must be 0
-        after a reset.
+        Parameters
+        ----------
+        value : Value
+            What is delayed; a constant is the same in every stage.
+        stage : int
+            The stage that it is of.
+        name : str
+            Name of the registers; those of a value that was aligned before are used again.
+        reset : bool
+            For control bits, which must be 0 after a reset.
+
+        Returns
+        -------
+        Value
+            The last register, or `value` itself where there is nothing to delay.
         """
         if isinstance(value, Const):
             return value

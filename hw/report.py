@@ -1,32 +1,26 @@
 """What a build says of itself: the header of the Verilog, the latency, the printed summary."""
 
-import math
-from bisect import bisect_left
-from functools import singledispatch
 from typing import Any
 
-import numpy as np
-
 from nnlut_train.formats import Format
-from sim.accuracy import NormAccuracy, SharedAccuracy, SoftmaxAccuracy, UnaryAccuracy
 from sim.golden import (
     DirectSpec,
     ExpSpec,
     LogSpec,
     LutSoftmaxSpec,
     ReciprocalSpec,
-    RowSpec,
     SharedSpec,
     SineSpec,
     Spec,
 )
 
 from .choices import ROW_OPS
+from .report_accuracy import accuracy_lines
 from .request import Request
 from .result import ERROR_BOUND_ULP, Candidate, Result
 from .shared_report import shared_rows
 
-__all__ = ["description", "latency", "latency_text", "rounded_up", "summary"]
+__all__ = ["description", "latency", "latency_text", "summary"]
 
 
 #: What the kinds of folds mean; see `nnlut_train.folding`.
@@ -66,11 +60,6 @@ def _format(spec: Spec, form: Format, scale: float) -> str:
     return f"{form} ({'signed' if form.signed else 'unsigned'}, 1 ulp = {step})"
 
 
-def rounded_up(bound: float) -> str:
-    """Return a bound with three decimals that is one, too."""
-    return f"{math.ceil(bound * 1000) / 1000:.3f}" if math.isfinite(bound) else "inf"
-
-
 def _tables(spec: Spec) -> list[str]:
     lines = []
     for name, table in spec.tables():
@@ -102,87 +91,6 @@ def _arch(candidate: Candidate) -> str:
         return f"{candidate.arch} after range reduction"
     fold = getattr(getattr(spec, "table", None), "fold", None)
     return candidate.arch if fold is None else f"{candidate.arch}, folded ({_FOLDED[fold.kind]})"
-
-
-@singledispatch
-def _measured(accuracy: Any, candidate: Candidate) -> tuple[str, list[str]]:
-    """Return over what was measured, and what else there is to say."""
-    raise TypeError(f"no report of a {type(accuracy).__name__}")
-
-
-@_measured.register
-def _(accuracy: UnaryAccuracy, candidate: Candidate) -> tuple[str, list[str]]:
-    lines = []
-    if accuracy.max_ulp >= ERROR_BOUND_ULP and candidate.arch == "pwl":
-        lines.append("above 1 ulp: more --entries would lower it")
-    if accuracy.clipped:
-        lines.append(
-            f"{accuracy.clipped:,} codes have results beyond the output format and saturate"
-        )
-    every = f"a sample of {accuracy.codes:,}" if accuracy.sampled else f"all {accuracy.codes:,}"
-    return f"{every} input codes", lines
-
-
-@_measured.register
-def _(accuracy: SharedAccuracy, candidate: Candidate) -> tuple[str, list[str]]:
-    over = f"{accuracy.codes:,} pairs of function and input code"
-    return over, [
-        f"{name}: {text}"
-        for name, one in accuracy.functions.items()
-        for text in _measured(one, candidate)[1]
-    ]
-
-
-def _rows(accuracy: SoftmaxAccuracy | NormAccuracy, bound: float | None) -> tuple[str, list[str]]:
-    lines = []
-    if bound is not None:
-        lines = ["no bound holds: exp(0) of the table is 0, and so may a sum be"]
-        if math.isfinite(bound):
-            lines = [f"proved for every row: max at most {rounded_up(bound)} ulp"]
-    return f"{accuracy.rows:,} rows ({accuracy.elements:,} elements)", lines
-
-
-@_measured.register
-def _(accuracy: SoftmaxAccuracy, candidate: Candidate) -> tuple[str, list[str]]:
-    over, lines = _rows(accuracy, candidate.bound_ulp)
-    lines.append(
-        f"arg-max flips {accuracy.flips}, row sums {accuracy.sum_min:.4f} to {accuracy.sum_max:.4f}"
-    )
-    spec = candidate.spec.bare
-    if isinstance(spec, LutSoftmaxSpec) and spec.sums < spec.length:
-        lines.append(
-            f"sums above {spec.sums} are taken for it: --entries {spec.length} tells all apart"
-        )
-    if (longest := _longest_of_equal(spec)) < spec.length:
-        lines.append(
-            f"rows of more than {longest} equal logits are all 0: the output has too few bits for "
-            "them"
-        )
-    return over, lines
-
-
-def _longest_of_equal(spec: RowSpec) -> int:
-    """Return the elements of the longest row of equal logits that are not all 0."""
-    # The more there are, the less each has.
-    return bisect_left(
-        range(1, spec.length + 1), True,
-        key=lambda count: not spec.compute(np.zeros(count, np.int64)).any(),
-    )  # fmt: skip
-
-
-@_measured.register
-def _(accuracy: NormAccuracy, candidate: Candidate) -> tuple[str, list[str]]:
-    over, lines = _rows(accuracy, candidate.bound_ulp)
-    if accuracy.clipped:
-        lines.append(f"{accuracy.clipped:,} results are beyond the output format and saturate")
-    return over, lines
-
-
-def _accuracy(candidate: Candidate) -> list[str]:
-    accuracy = candidate.accuracy
-    over, lines = _measured(accuracy, candidate)
-    figures = f"max {accuracy.max_ulp:.3f} ulp, RMS {accuracy.rms_ulp:.3f} ulp"
-    return [f"{figures}, against float64, over {over}", *lines]
 
 
 def latency_text(spec: Spec) -> str:
@@ -235,7 +143,7 @@ def summary(result: Result) -> str:
         ("input", [_format(spec, spec.input, spec.input.scale)]),
         ("output", [_format(spec, spec.output, spec.bare.output_scale)]),
         ("tables", _tables(spec)),
-        ("accuracy", _accuracy(chosen)),
+        ("accuracy", accuracy_lines(chosen)),
         ("simulation", [
             f"{bench.results:,} results equal to the golden model's, in {len(bench.runs)} runs:",
             *(f"  {run.name} ({run.results:,})" for run in bench.runs),

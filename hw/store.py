@@ -37,7 +37,21 @@ class ReadPort(NamedTuple):
 
 
 def words_of(table: DirectTable, length: int, lanes: int) -> MemoryData:
-    """Return a table of values by the position in the row as a memory, with a word a beat."""
+    """Return a table of values by the position in the row as a memory, with a word a beat.
+
+    Parameters
+    ----------
+    table : DirectTable
+        The values; at least `length` of them.
+    length, lanes : int
+        Elements of the longest row, a multiple of `lanes`, and of a beat.
+
+    Returns
+    -------
+    MemoryData
+        ``length / lanes`` words, each an array of `lanes` values of the table's format, that of
+        lane 0 in the low bits.
+    """
     words = [table.values[at : at + lanes] for at in range(0, length, lanes)]
     return MemoryData(
         shape=data.ArrayLayout(shape_of(table.output), lanes), depth=len(words), init=words

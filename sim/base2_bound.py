@@ -10,7 +10,20 @@ from sim.golden import Base2Spec
 
 from .bound import reciprocal_intervals
 
-__all__ = ["base2_bound"]
+__all__ = ["base2_bound", "dropped_share"]
+
+
+def dropped_share(spec: Base2Spec) -> float:
+    """Return the most of a row's sum that is dropped with the blocks below.
+
+    The maximum, ``u 2**k`` with k at least the first octave of its block, is kept. An element that
+    is dropped is in an octave below the block before: ``octaves + 1`` lower at least.
+    """
+    if (spec.exponent_max >> spec.block) - (spec.exponent_min >> spec.block) < 2:
+        return 0.0
+    mantissas = spec.fraction.compute(spec.fraction.input.codes())
+    ratio = float(mantissas.max()) / (2.0 * float(mantissas.min()))
+    return (spec.length - 1) * 2.0**-spec.octaves * ratio
 
 
 def base2_bound(spec: Base2Spec) -> float:
@@ -28,7 +41,8 @@ def base2_bound(spec: Base2Spec) -> float:
 
     For each interval of S, the sum of these is largest at a q that has a closed form.
 
-    Of a `factor` other than log2(e) it is the distance from the softmax to base e, too.
+    Of a `factor` other than log2(e) it is the distance from the softmax to base e, too. Infinite if
+    a sum may be 0, or all of it may be dropped.
     """
     codes, one = spec.input.codes(), 2.0**spec.fraction.output.frac
     mantissas = spec.fraction.compute(spec.fraction.input.codes())
@@ -37,16 +51,16 @@ def base2_bound(spec: Base2Spec) -> float:
     u, k = spec.split(codes)
     rho = u / one * np.exp2(k - spec.input.real(codes) * np.log2(np.e))
     spread = float(rho.max() / rho.min() - 1)
-    blocks = (spec.exponent_max >> spec.block) - (spec.exponent_min >> spec.block) + 1
-    dropped = (spec.length - 1) * 2.0**-spec.octaves if blocks > 2 else 0.0
-    # The maximum itself is never dropped.
     low, high = int(mantissas.min()), int(mantissas.max())
     first, last = reciprocal_intervals(spec.reciprocal, low, spec.length * high)
-    theta = dropped + 1 / (first + 1)
+    theta = dropped_share(spec) + 1 / (first + 1)
+    if theta.max() >= 1:
+        return np.inf
     r = spec.reciprocal.output.real(spec.reciprocal.compute(first))
     off = np.maximum(np.abs(r * first / one - 1), np.abs(r * last / one - 1))
     cost = (theta + off) / (1 - theta)
     # The maximum of q (1 - q) spread + q cost over the shares that these sums allow.
-    q = np.minimum(np.minimum(1, high / first), 0.5 + cost / (2 * spread))
+    best = 0.5 + cost / (2 * spread) if spread > 0 else 1.0
+    q = np.minimum(np.minimum(1, high / first), best)
     bound = float((q * (1 - q) * spread + q * cost).max()) / spec.output.scale + 0.5
     return bound * (1 + 1e-9)  # the bound itself is computed in float64

@@ -165,10 +165,10 @@ class _Bench:
         return Beat(codes, bool(payload.last))
 
     async def _nothing_more(self, ctx: SimulatorContext, name: str) -> None:
-        """Check that no beat is left over."""
+        """Check that no beat is left over, for as long as the longest row would take."""
         ctx.set(self.unit.i.valid, 0)
         ctx.set(self.unit.o.ready, 1)
-        for _ in range(8):
+        for _ in range(8 + self.spec.latency_of(self.spec.longest or 1)):
             _, _, valid = await ctx.tick().sample(self.unit.o.valid)
             if valid:
                 raise StepError(f"{name}: the unit offers a beat more than it was given")

@@ -1,9 +1,21 @@
 """The error of any unit: measured, and where there is a proof, bounded."""
 
 from collections.abc import Sequence
+from functools import singledispatch
+from typing import Any
 
 from nnlut_train.functions import lookup
-from sim.golden import Base2Spec, IbertNormSpec, NormSpec, SharedSpec, SoftmaxSpec, Spec, UnarySpec
+from sim.golden import (
+    Base2Spec,
+    NormRowSpec,
+    NormSpec,
+    SharedSpec,
+    SoftmaxRowSpec,
+    SoftmaxSpec,
+    Spec,
+    UnarySpec,
+    WritableSpec,
+)
 
 from .accuracy import (
     NormAccuracy,
@@ -47,25 +59,73 @@ def measure(
         What was measured.
     bound : float or None
         The proven largest error in ulp over every input; infinite if nothing bounds it, None if
-        there is no proof of this kind of unit.
+        there is no proof of this kind of unit. Of a writable unit it is that of its tables of lines
+        as they are; of a norm, for all gamma and beta that can be written.
     """
-    bare = spec.bare
-    count = {} if rows is None else {"count": rows}
-    if isinstance(bare, NormSpec):
-        return norm_accuracy(bare, **count), norm_bound(bare)
-    if isinstance(bare, SoftmaxSpec):
-        return softmax_accuracy(bare, **count), softmax_bound(bare)
-    if isinstance(bare, Base2Spec):
-        return softmax_accuracy(bare, **count), base2_bound(bare)
-    if isinstance(bare, IbertNormSpec):
-        return norm_accuracy(bare, **count), None
-    if bare.longest:
-        return softmax_accuracy(bare, **count), None
-    assert isinstance(bare, UnarySpec)
-    accuracy: UnaryAccuracy | SharedAccuracy
-    if isinstance(bare, SharedSpec):
-        accuracy = shared_accuracy(bare, [lookup(op) for op in ops])
-    else:
-        accuracy = unary_accuracy(bare, lookup(ops[0], domain))
+    accuracy = _accuracy(spec.bare, ops, domain, {} if rows is None else {"count": rows})
+    return accuracy, _bound(spec.bare, accuracy, isinstance(spec, WritableSpec))
+
+
+@singledispatch
+def _accuracy(
+    bare: Any, ops: Sequence[str], domain: tuple[float, float] | None, count: dict[str, int]
+) -> Accuracy:
+    """Return what is measured of a unit; `count` is for those of rows."""
+    raise TypeError(f"no measurement of a {type(bare).__name__}")
+
+
+@_accuracy.register
+def _(
+    bare: UnarySpec, ops: Sequence[str], domain: tuple[float, float] | None, count: dict[str, int]
+) -> UnaryAccuracy:
+    return unary_accuracy(bare, lookup(ops[0], domain))
+
+
+@_accuracy.register
+def _(
+    bare: SharedSpec, ops: Sequence[str], domain: tuple[float, float] | None, count: dict[str, int]
+) -> SharedAccuracy:
+    return shared_accuracy(bare, [lookup(op) for op in ops])
+
+
+@_accuracy.register
+def _(
+    bare: SoftmaxRowSpec, ops: Sequence[str], domain: tuple[float, float] | None,
+    count: dict[str, int],
+) -> SoftmaxAccuracy:  # fmt: skip
+    return softmax_accuracy(bare, **count)
+
+
+@_accuracy.register
+def _(
+    bare: NormRowSpec, ops: Sequence[str], domain: tuple[float, float] | None,
+    count: dict[str, int],
+) -> NormAccuracy:  # fmt: skip
+    return norm_accuracy(bare, **count)
+
+
+@singledispatch
+def _bound(bare: Any, accuracy: Any, written: bool) -> float | None:
+    """Return the proven bound, if there is a proof of this kind of unit."""
+    return None
+
+
+@_bound.register
+def _(bare: UnarySpec, accuracy: UnaryAccuracy | SharedAccuracy, written: bool) -> float | None:
     # Where every code was measured, the measurement is a proof.
-    return accuracy, None if accuracy.sampled else accuracy.max_ulp
+    return None if accuracy.sampled else accuracy.max_ulp
+
+
+@_bound.register
+def _(bare: SoftmaxSpec, accuracy: SoftmaxAccuracy, written: bool) -> float:
+    return softmax_bound(bare)
+
+
+@_bound.register
+def _(bare: Base2Spec, accuracy: SoftmaxAccuracy, written: bool) -> float:
+    return base2_bound(bare)
+
+
+@_bound.register
+def _(bare: NormSpec, accuracy: NormAccuracy, written: bool) -> float:
+    return norm_bound(bare, written=written)

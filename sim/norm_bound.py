@@ -40,19 +40,24 @@ def _epsilon_error(spec: NormSpec) -> float:
     return 1.0 / math.sqrt(1.0 - share) - 1.0 if share < 1.0 else math.inf
 
 
-def _largest(table: DirectTable | None, default: float) -> float:
-    return default if table is None else float(np.abs(table.output.real(table.values)).max())
+def _largest(table: DirectTable | None, default: float, written: bool) -> float:
+    """Return the largest magnitude of a table: that its format holds, if it can be written."""
+    if table is None:
+        return default
+    codes = table.output.min if written else table.values
+    return float(np.abs(table.output.real(codes)).max())
 
 
 def _holds(form: Format, reach: float) -> bool:
     return form.max * form.scale >= reach
 
 
-def norm_bound(spec: NormSpec) -> float:
+def norm_bound(spec: NormSpec, *, written: bool = False) -> float:
     """Return an upper bound of a result's error over all rows, in ulp of the output.
 
-    Gamma and beta count as the integers that they are; epsilon as any number that rounds to the
-    unit's. With ``z`` exact:
+    Gamma and beta count as the integers that they are, or, if they can be `written` at run time, as
+    any that their formats hold; epsilon as any number that rounds to the unit's. The table of
+    1/sqrt(m) is always that of the specification. With ``z`` exact:
 
     * rounding the scaled numerator costs half a step of it, times the mantissa, which is at most 1;
     * table and epsilon give ``z`` a relative error; ``gamma z`` is at most
@@ -62,9 +67,16 @@ def norm_bound(spec: NormSpec) -> float:
     * rounding the result costs half an ulp; limiting it, as the reference is, nothing.
 
     Infinite if the formats inside are too narrow for every row.
+
+    Parameters
+    ----------
+    spec : NormSpec
+        The unit.
+    written : bool
+        Whether gamma and beta can be any that their formats hold.
     """
     reach = math.sqrt(max(spec.length - spec.centred, 0))
-    gain, offset = _largest(spec.gamma, 1.0), _largest(spec.beta, 0.0)
+    gain, offset = _largest(spec.gamma, 1.0, written), _largest(spec.beta, 0.0, written)
     affine = spec.gamma is not None or spec.beta is not None
     limit = -spec.output.min * spec.output.scale
     # A numerator that saturates must belong to a result that does.

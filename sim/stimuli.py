@@ -60,7 +60,22 @@ class Stimulus:
 
 
 def random_rows(spec: Spec, count: int, rng: np.random.Generator) -> Iterator[Row]:
-    """Yield random rows of all lengths and spreads for a row unit."""
+    """Yield random rows of all lengths and spreads for a row unit.
+
+    Parameters
+    ----------
+    spec : Spec
+        The unit.
+    count : int
+        How many rows.
+    rng : numpy.random.Generator
+        Where they come from: normal, centre and spread drawn anew for each row; saturated.
+
+    Yields
+    ------
+    int64 array, shape (n,)
+        Input codes; n is 1 to ``spec.longest``.
+    """
     low, high = spec.input.min, spec.input.max
     for _ in range(count):
         length = int(rng.integers(1, spec.longest, endpoint=True))
@@ -107,7 +122,23 @@ def back_to_back(spec: Spec) -> list[Row]:
 
 
 def companions(spec: Spec, rows: list[Row], rng: np.random.Generator) -> list[Row] | None:
-    """Return what the rows' elements carry beside their codes, where the unit takes any."""
+    """Return what the rows' elements carry beside their codes: ``tuser``.
+
+    Parameters
+    ----------
+    spec : Spec
+        The unit.
+    rows : list of int64 array, shape (n,) each
+        Rows of input codes, of any lengths.
+    rng : numpy.random.Generator
+        Where it comes from.
+
+    Returns
+    -------
+    list of int64 array, or None
+        For each row an array of its length: mask bits, of which a row has none, some or all set,
+        or numbers of functions. None where the unit takes nothing.
+    """
     if not spec.user_bits:
         return None
     if not spec.mask:
@@ -169,5 +200,5 @@ def stimuli(spec: Spec, seed: int = 0) -> list[Stimulus]:
         runs.append(run("lanes without an element anywhere", few, keeps=keeps))
     if spec.user_bits and not spec.mask:
         users = [np.full(len(codes), user) for user in range(1 << spec.user_bits)]
-        runs.append(Stimulus("every function at every code", [codes] * len(users), users=users))
+        runs.append(Stimulus("every function at full rate", [codes] * len(users), users=users))
     return runs

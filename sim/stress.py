@@ -17,11 +17,14 @@ from hw.axi import data_bytes, ports
 from nnlut_train.errors import StepError
 from sim.golden import Spec
 
-from .beats import Row
+from .beats import Row, input_beats
 from .stimuli import Stimulus, companions, random_rows
 from .vectors import Vectors, hex_fields, vectors_of
 
 __all__ = ["Stress", "random_run", "stress_verilog"]
+
+#: What a row unit tells, in the order of its ports.
+FLAGS = ("overlong", "holes")
 
 TESTBENCH = """\
 `timescale 1ns/1ps
@@ -39,6 +42,7 @@ module testbench;
   wire s_axis_tready, m_axis_tvalid, m_axis_tlast;
   wire [{out_width}-1:0] m_axis_tdata;
   wire [{out_keep}-1:0] m_axis_tkeep;
+  wire overlong, holes;
   wire [{out_top}:0] result = {result};
   reg [{out_top}:0] held;
 
@@ -81,7 +85,8 @@ module testbench;
       offered = 0;
     end
     if (errors > 8 || quiet > {patience}) begin
-      $display("sent %0d received %0d errors %0d clocks %0d", sent, received, errors, clocks);
+      $display("sent %0d received %0d errors %0d clocks %0d flags {flags}", sent, received, errors,
+               clocks{flag_values});
       $finish;
     end
     #1;
@@ -154,7 +159,9 @@ def _testbench(spec: Spec, name: str, vectors: Vectors, widths: tuple[int, int],
         "aclk": "aclk", "aresetn": "aresetn", "s_axis_tvalid": "offered",
         "m_axis_tready": "ready",
     }  # fmt: skip
-    read = ("s_axis_tready", "m_axis_tvalid", "m_axis_tlast", "m_axis_tdata", "m_axis_tkeep")
+    read = ("s_axis_tready", "m_axis_tvalid", "m_axis_tlast", "m_axis_tdata", "m_axis_tkeep",
+            *FLAGS)  # fmt: skip
+    flags = [port.name for port in ports(spec) if port.name in FLAGS]
     connected = []
     for port in ports(spec):
         unused = f"{port.width}'d0" if port.direction == "input" else ""
@@ -167,9 +174,25 @@ def _testbench(spec: Spec, name: str, vectors: Vectors, widths: tuple[int, int],
         outs=len(vectors.output), out_width=widths[1], out_keep=max(1, widths[1] // 8),
         result="{" + ", ".join(fields) + "}", top=name, ports=", ".join(connected),
         compare_keep=f" || m_axis_tkeep !== wanted[{keep}]" if keep else "",
-        kept="m_axis_tkeep[lane]" if keep else "1", seed=seed,
+        kept="m_axis_tkeep[lane]" if keep else "1", seed=seed, flags="%b" * len(flags),
+        flag_values="".join(f", {flag}" for flag in flags),
         patience=1000 + 16 * spec.longest,
     )  # fmt: skip
+
+
+def _flags(spec: Spec, run: Stimulus) -> str:
+    """Return the flags that a row unit must show after `run`: a digit each."""
+    if not spec.longest:
+        return ""
+    overlong = any(len(row) > spec.longest for row in run.rows)
+    if run.keeps is None:
+        return f"{overlong:d}"
+    kept = [beat.keep for beat in input_beats(spec, run.rows, None, run.keeps)]
+    ends = [beat.last for beat in input_beats(spec, run.rows)]
+    full = (1 << spec.lanes) - 1
+    holes = any(keep & (keep + 1) or (keep != full and not end)
+                for keep, end in zip(kept, ends, strict=True))  # fmt: skip
+    return f"{overlong:d}{holes:d}"
 
 
 def stress_verilog(
@@ -200,7 +223,8 @@ def stress_verilog(
             "Icarus Verilog (iverilog) was not found: install it (Debian, Ubuntu: "
             "apt-get install iverilog)"
         )
-    vectors = vectors_of(spec, [random_run(spec, beats, seed)])
+    run = random_run(spec, beats, seed)
+    vectors = vectors_of(spec, [run])
     widths = tuple(8 * spec.lanes * data_bytes(form) for form in (spec.input, spec.output))
     with tempfile.TemporaryDirectory(prefix="nnlut-icarus-") as folder:
         work = Path(folder)
@@ -216,8 +240,12 @@ def stress_verilog(
             done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise StepError(f"{command[0]} failed: {(done.stderr or done.stdout).strip()}")
-    found = re.search(r"sent (\d+) received (\d+) errors (\d+) clocks (\d+)", done.stdout)
-    counts = tuple(map(int, found.groups())) if found else ()
+    found = re.search(
+        r"sent (\d+) received (\d+) errors (\d+) clocks (\d+) flags ([01x]*)", done.stdout
+    )
+    counts = tuple(map(int, found.groups()[:4])) if found else ()
     if counts[:3] != (len(vectors.input), len(vectors.output), 0):
         raise StepError(f"the Verilog differs from its model: {done.stdout.strip()}")
+    if found[5] != (flags := _flags(spec, run)):
+        raise StepError(f"the flags (overlong, holes) must be {flags}, not {found[5]}")
     return Stress(len(vectors.output), int(vectors.output_last.sum()), counts[3])

@@ -17,7 +17,7 @@ from .stimuli import Stimulus, stimuli
 __all__ = ["Vectors", "hex_fields", "load_vectors", "make_vectors", "vectors_of"]
 
 
-#: Of all codes of a wide unary unit, so many become vectors, more or less; the bench has them all.
+#: Of the rows that the bench runs at full rate, so many beats become vectors, more or less.
 BEATS_MAX = 8192
 
 

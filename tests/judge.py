@@ -38,6 +38,10 @@ class Judge:
         self.responses, self.reads, self.rows, self.results = [], [], [], []
         #: By the address of a word: what the shadow holds.
         self.shadow, self.places = {}, {}
+        #: By the name of a table by the position: how many entries were written since the last
+        #: reset or commit.
+        self.entries = {block.name: 0 for block in self.map.blocks
+                        if not isinstance(block.table, PwlTable)}  # fmt: skip
         for block in self.map.blocks:
             for array in block.arrays:
                 codes = [(value, word) for value in block.values(array)
@@ -72,13 +76,26 @@ class Judge:
             found[block.name] = replace(block.table, meta={}, **arrays)
         return self.spec.with_tables(found)
 
+    def begun(self):
+        """Return the tables by the position that are written in part: no commit until they are."""
+        return [block.name for block in self.map.blocks
+                if 0 < self.entries.get(block.name, 0) < block.arrays[0].count]  # fmt: skip
+
+    def behind(self, address):
+        """Return a table by the position that has `address`, and how far that is from the next."""
+        for block in self.map.blocks:
+            at = (address - block.arrays[0].address) // 4
+            if block.name in self.entries and 0 <= at < block.arrays[0].count:
+                return block.name, at - self.entries[block.name]
+        return None, 0
+
     def good(self, address, word, strb):
         """Return whether a write must be done."""
         if strb != 15:
             return False
         if address == CONTROL:
-            return word < 4 and not (word & 1 and self.pending)
-        if address not in self.places or self.pending:
+            return word < 4 and not (word & 1 and (self.pending or self.begun()))
+        if address not in self.places or self.pending or self.behind(address)[1] > 0:
             return False
         array, part = self.places[address]
         form, shift = array.format, 32 * part
@@ -94,8 +111,12 @@ class Judge:
             self.pending = True
             self.commits += 1
             self.versions.append(self.tables())
+            self.entries = dict.fromkeys(self.entries, 0)
         elif good and address != CONTROL:
             self.shadow[address] = word
+            name, distance = self.behind(address)
+            if name is not None and distance == 0:
+                self.entries[name] += 1
 
     def read(self, address, flags):
         """Take note of a read."""

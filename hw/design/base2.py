@@ -26,9 +26,8 @@ def base2(tables: Tables) -> Base2Spec:
     entries = request.entries or max(16, 1 << math.ceil(request.output_bits / 2))
     # Its fraction table is that of an exponential. So is the factor log2(e); its error counts as
     # often as the largest logit is large.
-    exp = tables.exp(inputs, output, 1, accuracy, entries)
-    factor_frac = exp.factor_frac + max(0, request.bits - 4 - frac)
-    factor = round(math.log2(math.e) * 2**factor_frac)
+    guard = max(0, request.bits - 4 - frac)
+    exp = tables.exp(inputs, output, 1, accuracy, entries, guard=guard)
     mantissa = exp.fraction.output
     total = Format(False, (mantissa.max * request.length).bit_length(), mantissa.frac)
     # The sum is at least the smallest 2**f, which is 1 less the table's error.
@@ -36,14 +35,14 @@ def base2(tables: Tables) -> Base2Spec:
     reciprocal = tables.reciprocal(
         total, Format(False, accuracy + 1, accuracy), accuracy, entries, shift_max, False
     )
-    shift = frac + factor_frac
-    low, high = inputs.min * factor >> shift, inputs.max * factor >> shift
+    shift = frac + exp.factor_frac
+    low, high = inputs.min * exp.factor >> shift, inputs.max * exp.factor >> shift
     # What a block drops costs less than 1/16 ulp, or all logits are in two blocks.
     enough = out_frac + 4 + math.ceil(math.log2(request.length))
     block = 1
     while (1 << block) < enough and (high >> block) - (low >> block) > 1:
         block += 1
     return Base2Spec(
-        inputs, output, request.length, exp.fraction, factor, factor_frac, block,
+        inputs, output, request.length, exp.fraction, exp.factor, exp.factor_frac, block,
         reciprocal, request.lanes, request.mask,
     )  # fmt: skip

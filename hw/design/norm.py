@@ -22,7 +22,8 @@ __all__ = ["LINES_BITS_MAX", "WRITABLE_GAIN", "norm"]
 #: Most bits of m that lines see: with 16 bits of output, what they do not see costs 1/8 ulp. The
 #: time of a fit grows with their codes.
 LINES_BITS_MAX = 18
-#: Largest gamma that can be written at run time, at least. Trained ones are seldom above 2.
+#: At run time any gamma from minus this to below it can be written, at least. Trained ones are
+#: seldom above 2.
 WRITABLE_GAIN = 4.0
 
 
@@ -40,23 +41,24 @@ def norm(tables: Tables) -> NormSpec:
     reach = math.sqrt(max(length - centred, 1))
     limit = 2.0 ** (output.bits - 1 - out_frac)
     position = Format(False, max(1, (length - 1).bit_length()), 0)
-    gammas, betas, gain, offset = request.gamma, request.beta, 1.0, 0.0
-    if request.tables == "writable":
-        gammas, gain = gammas or (1.0,) * length, WRITABLE_GAIN
+    gammas, betas, written = request.gamma, request.beta, request.tables == "writable"
+    if written:
+        gammas = gammas or (1.0,) * length
         # RMSNorm has no beta but where one is asked for.
         betas = betas or (0.0,) * length if centred else betas
-        offset = limit if betas else 0.0
     gamma = beta = None
+    gain = 1.0
     if gammas is not None:
         gamma_frac = max(0, out_frac + 3 + math.ceil(math.log2(reach)))
-        gamma = _values("gamma", gammas, position, gamma_frac, gain)
-        gain = max(gain, *map(abs, gammas))
+        least = WRITABLE_GAIN if written else gain
+        gamma = _values("gamma", gammas, position, gamma_frac, least, written)
+        gain = _largest(gamma) if written else max(gain, *map(abs, gammas))
     # docs/layernorm.md: rounding the scaled numerator costs 1/16 ulp, and so does rounding z.
     guard = out_frac + 3 + math.ceil(math.log2(gain))
     if betas is not None:
         beta_frac = min(out_frac + 4, guard + (gamma.output.frac if gamma else 0))
-        beta = _values("beta", betas, position, beta_frac, offset)
-        limit += max(offset, *map(abs, betas))
+        beta = _values("beta", betas, position, beta_frac, limit if written else 0.0, written)
+        limit += _largest(beta) if written else max(map(abs, betas))
     affine = gamma is not None or beta is not None
     normal = _covering(reach, guard) if affine else output
     scaled = _covering(2 * reach, guard)
@@ -83,11 +85,20 @@ def _covering(reach: float, frac: int) -> Format:
     return Format(True, max(1, math.ceil(reach * 2.0**frac).bit_length()) + 1, frac)
 
 
+def _largest(table: DirectTable) -> float:
+    """Return the largest magnitude that a table can hold, whatever is written to it."""
+    return -table.output.min * table.output.scale
+
+
 def _values(
-    name: str, values: Sequence[float], position: Format, frac: int, least: float
+    name: str, values: Sequence[float], position: Format, frac: int, least: float, written: bool
 ) -> DirectTable:
-    """Return the table of `values` by position, of a format that holds +-`least`, too."""
-    form = format_for((*values, -least, least), frac)
+    """Return the table of `values` by position, of a format that holds +-`least`, too.
+
+    If it can be `written`, the format need not hold `least` itself: that would take one more bit,
+    and all widths inside would have to be chosen for twice as large values.
+    """
+    form = format_for((*values, -least, least - written * 2.0**-frac), frac)
     real = np.zeros(1 << position.bits)  # what is beyond the row is never read
     real[: len(values)] = values
     form = Format(True, form.bits + (not form.signed), frac)

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 
 from nnlut_train import fit
-from nnlut_train.errors import UsageError
 from nnlut_train.fit.making import make_problem
 from nnlut_train.fit.problem import Problem
 from nnlut_train.folding import Fold
@@ -22,8 +21,6 @@ __all__ = ["SLACK_ULP", "error_ulp", "shared"]
 #: By how much common and narrower formats may raise the largest error of a function, in ulp. None
 #: rises from below 1 ulp to more.
 SLACK_ULP = 1 / 8
-#: Widest input of a shared unit.
-SHARED_BITS_MAX = 16
 #: Widest input for which cheaper formats are searched: a fit of 16 bits takes up to half a minute.
 SEARCH_BITS_MAX = 12
 
@@ -104,17 +101,8 @@ def shared(tables: Tables) -> SharedSpec:
     First, the formats are the finest that any of the functions has for itself. Then the shift, the
     intercepts and the widest slopes lose bits, one by one, as long as no function's largest error
     rises by more than `SLACK_ULP`; of inputs of more than `SEARCH_BITS_MAX` bits they lose none.
-
-    Raises
-    ------
-    UsageError
-        If the input is wider than a shared unit allows.
     """
     request = tables.request
-    if request.bits > SHARED_BITS_MAX:
-        raise UsageError(
-            f"--bits must be at most {SHARED_BITS_MAX} for several functions, not {request.bits}"
-        )
     problems = [_problem(tables, op) for op in request.ops]
     search = _Search(tables, problems)
     shift = max(map(_shift, problems))

@@ -67,13 +67,33 @@ class Tables:
 
     def exp(
         self, inputs: Format, output: Format, sign: int, accuracy: int, entries: int,
-        base: float = math.e,
+        base: float = math.e, guard: int = 0,
     ) -> ExpSpec:  # fmt: skip
         """base**(sign x) by base 2; the mantissa has a relative error of about 2**-accuracy.
 
-        Of base 2, the factor is exact: 1, with fraction bits where the table would see no bit.
+        Parameters
+        ----------
+        inputs, output : Format
+            Of the argument x, and of the result.
+        sign : int
+            1, or -1 for base**-x.
+        accuracy : int
+            Fraction bits of the table of 2**f, and bits of f that it sees; direct tables see two
+            less, and at most `DIRECT_BITS_MAX`.
+        entries : int
+            Segments of a table of lines.
+        base : float
+            Of base 2, the factor log2(base) is exact: 1, with fraction bits where the table would
+            see no bit.
+        guard : int
+            Fraction bits of any other factor beyond those that arguments up to 8 need.
+
+        Raises
+        ------
+        UsageError
+            If the argument has so few fraction bits that the table would see none.
         """
-        factor_frac = max(0, 1 - inputs.frac) if base == 2 else accuracy + 2
+        factor_frac = max(0, 1 - inputs.frac) if base == 2 else accuracy + 2 + guard
         seen = accuracy if self.arch == "pwl" else min(accuracy - 2, DIRECT_BITS_MAX)
         bits = min(seen, inputs.frac + factor_frac)
         if bits < 1:
@@ -98,7 +118,16 @@ class Tables:
     ) -> ReciprocalSpec:  # fmt: skip
         """1/x, 1/sqrt(x) or sqrt(x) by normalisation.
 
-        The table of the mantissa has an error of about 2**-accuracy.
+        Parameters
+        ----------
+        inputs, output : Format
+            Of the argument, unsigned, and of the result.
+        accuracy : int
+            The table of the mantissa has an error of about 2**-accuracy.
+        entries : int
+            Segments of a table of lines.
+        shift_max, root, inverse : int, bool, bool
+            See `ReciprocalSpec`: the limit of the shift; 1/sqrt(x) or, not `inverse`, sqrt(x).
         """
         width = inputs.bits + (root and (inputs.bits - inputs.frac) % 2)
         seen = accuracy + 2 * root if self.arch == "pwl" else min(accuracy - 2, DIRECT_BITS_MAX)
@@ -144,6 +173,13 @@ class Tables:
 
         1/32 ulp each are the value of ln(m) and the bits of m that its table does not see, and
         less than 1/64 is ln 2 times the exponent.
+
+        Parameters
+        ----------
+        inputs, output : Format
+            Of the argument, unsigned, and of the result, signed.
+        entries : int
+            Segments of a table of lines.
         """
         # Even where an ulp is larger than 1, the table has a bit of each.
         frac = max(1, output.frac + 4)
@@ -170,6 +206,15 @@ class Tables:
 
         1/16 ulp is the value of the table, at most 1/20 what it does not see of the fraction, and
         1/40 what the factor is off for the largest argument.
+
+        Parameters
+        ----------
+        inputs, output : Format
+            Of the argument, in radians, and of the result, signed.
+        entries : int
+            Segments of a table of lines.
+        cosine : bool
+            Whether it is cos(x).
         """
         frac = max(1, output.frac + 4)
         fraction = Format(False, frac, frac)
@@ -190,7 +235,19 @@ class Tables:
     def table(
         self, function: Function, inputs: Format, output: Format, entries: int, objective: str
     ) -> UnarySpec:
-        """Return the unit of one table of `function`, folded if it has a symmetry."""
+        """Return the unit of one table of a function, folded if that pays.
+
+        Parameters
+        ----------
+        function : Function
+            What is tabulated, over all codes of `inputs`.
+        inputs, output : Format
+            Of the argument and of the result.
+        entries : int
+            Segments of a table of lines.
+        objective : str
+            What a fit minimises: one of `nnlut_train.fit.problem.OBJECTIVES`.
+        """
         fold = None
         direct = self.arch == "direct"
         pays = not direct or inputs.bits >= FOLDED_DIRECT_BITS_MIN
@@ -208,7 +265,28 @@ class Tables:
         weights: np.ndarray | None = None, nn_signs: tuple[int, int] = (0, 0),
         fold: Fold | None = None,
     ) -> UnarySpec:  # fmt: skip
-        """Return the unit of one table of `target`, in the architecture that is asked for."""
+        """Return the unit of one table of `target`, in the architecture that is asked for.
+
+        Parameters
+        ----------
+        name : str
+            What the table says that it holds.
+        target : float64 array, shape (2**inputs.bits,)
+            Exact results at every code of ``inputs.grid()``, ascending.
+        inputs, output : Format
+            Of the argument and of the result.
+        entries, objective : int, str
+            See `table`.
+        reference : callable
+            From real arguments, a float64 array, to exact results, for methods that need values
+            between the codes.
+        weights : float64 array, shape of `target`, optional
+            Weights of the codes; those of weight 0 do not occur.
+        nn_signs : tuple of int
+            See `nnlut_train.functions.Function`.
+        fold : Fold, optional
+            The symmetry that halves the table.
+        """
         if self.arch == "direct":
             return DirectSpec(
                 direct_table(name, target, inputs, output, weights=weights, fold=fold)

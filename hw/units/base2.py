@@ -15,7 +15,11 @@ __all__ = ["Base2"]
 
 
 class _Base2Pass(RowPass):
-    """From logits to probabilities; parameters and members: `RowPass`."""
+    """From logits to probabilities.
+
+    Stages: ``spec.statistic_latency`` and ``spec.apply_latency``, which name them. Parameters and
+    members: `RowPass`.
+    """
 
     spec: Base2Spec
 

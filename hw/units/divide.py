@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Const, Mux, Value
 
 from ..pipeline import Pipe
 
-__all__ = ["divide", "divide_by"]
+__all__ = ["divide"]
 
 
 def divide(
@@ -65,21 +65,3 @@ def divide(
             rest = kept[3] if fixed is None else rest
             low = min(left, low)
     return quotient
-
-
-def divide_by(value: Value, divisor: int) -> Value:
-    """Return ``floor(value / divisor)`` of a constant divisor: a multiplication, and a shift.
-
-    With the reciprocal rounded up to `shift` bits, its error times `value` is less than
-    ``2**len(value) * divisor``, which does not reach ``2**shift``: the floor is exact (Granlund and
-    Montgomery, PLDI 1994).
-
-    Parameters
-    ----------
-    value : Value
-        Unsigned.
-    divisor : int
-        At least 1.
-    """
-    shift = len(value) + divisor.bit_length()
-    return (value * Const(-(-(1 << shift) // divisor))) >> shift

@@ -32,7 +32,11 @@ def _sums(row: Row, spec: IbertNormSpec, values: list[Value], bits: int) -> data
 
 
 class _Centred(RowPass):
-    """From elements to their differences from the rounded mean; parameters, members: `RowPass`."""
+    """From elements to their differences from the rounded mean; the first pass.
+
+    Stages: of the statistic ``spec.mean_latency``, of apply none. Parameters and members:
+    `RowPass`.
+    """
 
     spec: IbertNormSpec
 
@@ -59,7 +63,11 @@ class _Centred(RowPass):
 
 
 class _Scaled(RowPass):
-    """From differences to results; parameters and members: `RowPass`."""
+    """From differences to results; the second pass.
+
+    Stages: of the statistic ``spec.factor_latency``, of apply ``spec.apply_latency``; the spec
+    names them. Parameters and members: `RowPass`.
+    """
 
     spec: IbertNormSpec
 

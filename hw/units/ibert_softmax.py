@@ -15,7 +15,11 @@ __all__ = ["IbertSoftmax"]
 
 
 class _IbertProbabilities(Probabilities):
-    """From distances to probabilities, by a division and without rounding."""
+    """From distances to probabilities, by a division and without rounding; the second pass.
+
+    Stages: as `Probabilities`, with those of the divider, ``spec.factor_latency``, in place of the
+    reciprocal's. Parameters and members: `RowPass`.
+    """
 
     spec: IbertSoftmaxSpec
 

@@ -1,12 +1,13 @@
 """I-BERT's exponential: range reduction by ln 2, and a polynomial of degree 2."""
 
+from operator import mul
+
 from amaranth.hdl import Const, Mux, Signal, Value
 
 from sim.golden import IExpSpec
 
-from ..fixed import round_shift, saturate, shape_of
+from ..fixed import divide_by, round_shift, saturate, shape_of
 from ..pipeline import Pipe
-from .divide import divide_by
 from .unary import Unary, stages
 
 __all__ = ["IExp"]
@@ -28,7 +29,7 @@ def _(spec: IExpSpec, pipe: Pipe, code: Value) -> Value:
     n = Signal(width, name=f"{pipe.name}n")
     argument = code.shift_left(spec.guard)
     m.d.comb += n.eq((argument if spec.negated else -argument) - spec.z_min * spec.ln2)
-    count, n = pipe.cut(count=divide_by(n, spec.ln2), n=n)
+    count, n = pipe.cut(count=divide_by(n, spec.ln2, mul), n=n)
     r = (n - count * spec.ln2)[: spec.ln2.bit_length()]
     z = count + spec.z_min
     right = spec.right_of(z)

@@ -15,7 +15,7 @@ __all__ = ["Lut2d"]
 
 
 class _Indices(ExpIndices):
-    """Each distance in tenths."""
+    """Each distance in tenths; see `ExpIndices`, one stage of apply."""
 
     def index(self, pipe: Pipe, distance: Value) -> Value:
         """Return the rounded tenths, one stage later."""
@@ -26,7 +26,10 @@ class _Indices(ExpIndices):
 
 
 class _Lookups(Shares):
-    """Exponentials and sum make the address of LUT_sigma."""
+    """Exponentials and sum make the address of LUT_sigma.
+
+    Stages: of the statistic four, with several lanes five; of apply one. See `Shares`.
+    """
 
     spec: Lut2dSpec
 

@@ -18,8 +18,8 @@ __all__ = ["ExpIndices", "Shares"]
 class ExpIndices(Distances):
     """From logits to the index of each one's exponential; the first pass.
 
-    The row buffer behind it holds indices: in REXP these are 2 to 4 bits. Parameters and members:
-    `RowPass`.
+    The row buffer behind it holds indices: in REXP these are 2 to 4 bits. Stages: of the statistic
+    as `Distances`; of apply those of `index`. Parameters and members: `RowPass`.
     """
 
     spec: RexpSpec | Lut2dSpec
@@ -44,7 +44,9 @@ class ExpIndices(Distances):
 class Shares(RowPass):
     """From the indices of exponentials to probabilities; the second pass.
 
-    Parameters and members: `RowPass`.
+    Stages of the statistic: three for the address of the sum (table, accumulator, division), with
+    several lanes four, and one more that a subclass ends; its apply has one or two. Parameters and
+    members: `RowPass`.
     """
 
     spec: RexpSpec | Lut2dSpec

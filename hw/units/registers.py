@@ -26,8 +26,19 @@ class _Copies:
 
         self.active, self.shadow = signals("active"), signals("shadow")
 
+    def takes(self, index: Value) -> Value:
+        """Return whether the word at `index` can be written now: always."""
+        return Const(1, 1)
+
+    def ready(self) -> Value:
+        """Return whether a commit can be done: always."""
+        return Const(1, 1)
+
     def connect(self, m: Module, write: Value, index: Value, word: Value, commit: Value) -> None:
-        """Add writing to the shadow, and what a commit does."""
+        """Add writing to the shadow, and what a commit does; see `Pages.connect`.
+
+        `index` counts words of 32 bits, the low one of a code first.
+        """
         number = 0
         for register in self.shadow:
             # A code of more than 32 bits takes two words.
@@ -58,21 +69,32 @@ class Registers(Store):
     After a reset a unit has the tables that it was built with. Lines are in registers; a commit
     copies them. Values by the position in the row are in `Pages` of memory.
 
+    A write takes effect, and a read has its answer, in the clock of `LiteSlave`'s handshake.
+
     Parameters
     ----------
     spec : WritableSpec
         The unit.
+
+    Members
+    -------
+    map : RegisterMap
+        Where everything is.
+    pending : Signal
+        High while a commit waits.
+    commit : Signal, driven by the unit
+        High in the clock in which the unit is empty, and the commit is done.
+    clear : Signal
+        High in the clock in which the flags are cleared.
+    flags : list of Signal, driven by the unit
+        What ``STATUS`` shows from bit 1 on, in the map's order.
     """
 
     def __init__(self, spec: WritableSpec) -> None:
         self.map = register_map(spec)
-        #: High while a commit waits.
         self.pending = Signal()
-        #: High in the clock in which the unit is empty, and the commit is done.
         self.commit = Signal()
-        #: High in the clock in which the flags are cleared.
         self.clear = Signal()
-        #: What STATUS shows, in the map's order.
         self.flags = [Signal(name=flag) for flag in self.map.flags]
         self._held: dict[int, list[_Copies | Pages]] = {}
         for block in self.map.blocks:
@@ -103,14 +125,17 @@ class Registers(Store):
         done, allowed = Signal(), Signal()
         control = at == CONTROL
         wanted = control & word[Control.COMMIT]
-        good = [control & ~word[len(Control) :].any() & ~(wanted & self.pending)]
-        for held in (held for each in self._held.values() for held in each):
+        everything = [held for each in self._held.values() for held in each]
+        ready = Cat(held.ready() for held in everything).all() & ~self.pending
+        good = [control & ~word[len(Control) :].any() & (ready | ~wanted)]
+        for held in everything:
             array = held.array
             index_bits = array.size.bit_length() - 1
             index = at[2:index_bits]
             hit = (at[index_bits:] == array.address >> index_bits) & (at[:2] == 0)
             there = index < array.count * array.words
-            good.append(hit & there & _fits(array, word, index) & ~self.pending)
+            fits = _fits(array, word, index) & held.takes(index)
+            good.append(hit & there & fits & ~self.pending)
             write = Signal(name=f"writes_{array.address:x}")
             m.d.comb += write.eq(done & hit)
             held.connect(m, write, index, word, self.commit)

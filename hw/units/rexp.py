@@ -15,7 +15,7 @@ __all__ = ["Rexp"]
 
 
 class _Indices(ExpIndices):
-    """The integer part of each distance."""
+    """The integer part of each distance; see `ExpIndices`, no stage of apply."""
 
     def index(self, pipe: Pipe, distance: Value) -> Value:
         """Return the integer part: a shift."""
@@ -24,7 +24,10 @@ class _Indices(ExpIndices):
 
 
 class _Products(Shares):
-    """Exponentials, and their products with the row's entry of LUT_alpha."""
+    """Exponentials, and their products with the row's entry of LUT_alpha.
+
+    Stages: of the statistic four, with several lanes five; of apply two. See `Shares`.
+    """
 
     spec: RexpSpec
 

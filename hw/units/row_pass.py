@@ -64,18 +64,57 @@ class Row:
     def reduce(
         self, combine: Callable[[Value, Value], Value], values: Sequence[Value], name: str
     ) -> Value:
-        """Combine the lanes' `values` in a tree; with several lanes, that ends a stage."""
+        """Combine the lanes' values in a tree; with several lanes, that ends a stage.
+
+        Parameters
+        ----------
+        combine : callable
+            Associative; from two values to one.
+        values : sequence of Value
+            One a lane, all of the pipeline's present stage.
+        name : str
+            Name of the register.
+
+        Returns
+        -------
+        Value
+            Of the stage that is the present one then.
+        """
         if len(values) == 1:
             return values[0]
         (result,) = self.pipe.cut(**{name: _tree(combine, values)})
         return result
 
     def total(self, values: Sequence[Value], name: str) -> Value:
-        """Add the lanes' `values`; with several lanes, that ends a stage."""
+        """Add the lanes' values; with several lanes, that ends a stage.
+
+        Parameters
+        ----------
+        values : sequence of Value
+            One a lane, all of the pipeline's present stage.
+        name : str
+            Name of the register.
+
+        Returns
+        -------
+        Value
+            The sum, wide enough for every one.
+        """
         return self.reduce(lambda a, b: a + b, values, name)
 
     def totals(self, **values: Sequence[Value]) -> list[Value]:
-        """Add the lanes' values of every name; with several lanes, that ends a stage."""
+        """Add several kinds of values over the lanes; with several lanes, that ends one stage.
+
+        Parameters
+        ----------
+        **values : sequence of Value
+            One a lane, all of the pipeline's present stage, by the names of the registers.
+
+        Returns
+        -------
+        list of Value
+            The sums, in the order of `values`, each wide enough for every one.
+        """
         if len(self.elements) == 1:
             return [each[0] for each in values.values()]
         sums = {name: _tree(lambda a, b: a + b, each) for name, each in values.items()}

@@ -25,10 +25,11 @@ class RowUnit(wiring.Component):
     Latency is ``spec.latency_of(length)`` clocks. Throughput is one beat a clock, sustained; only
     `hw.units.row_pass.ROW_SLOTS` complete rows behind one long row make the input wait.
 
-    A row longer than ``spec.length`` is cut there: the elements so far are a row, with ``last``
-    on its end, and the next element begins another. `o_overlong` tells. With several lanes, a lane
-    without ``keep`` has no element, in whichever beat it is; beats of which not the first lanes are
-    kept, or not all though the row goes on, are not what AXI4-Stream masters send: `o_holes` tells.
+    A row of more than ``spec.length / spec.lanes`` beats is cut there: the beats so far are a row,
+    with ``last`` on its end, and the next beat begins another. `o_overlong` tells. With several
+    lanes, a lane without ``keep`` has no element, in whichever beat it is; beats of which not the
+    first lanes are kept, or not all though the row goes on, are not what AXI4-Stream masters send:
+    `o_holes` tells.
 
     Parameters
     ----------
@@ -51,6 +52,9 @@ class RowUnit(wiring.Component):
         The next beat is the first of a row.
     i_clear : In(1)
         Clears both flags.
+    i_partial : In(1)
+        With several lanes: a lane of the beat that is offered is kept in part, as bytes; it has no
+        element, and `o_holes` tells.
     """
 
     #: Where the tables are.
@@ -63,8 +67,19 @@ class RowUnit(wiring.Component):
             "o_between": Out(1), "i_clear": In(1),
         }  # fmt: skip
         if spec.lanes > 1:
-            members["o_holes"] = Out(1)
+            members |= {"o_holes": Out(1), "i_partial": In(1)}
         super().__init__(members)
+
+    @property
+    def capacity(self) -> int:
+        """Most beats that are inside at a time, when the output is stuck.
+
+        A pass holds its longest row, and a beat for each further clock to the row's first result:
+        the latency of the pass and one. So a unit of k passes holds its latency and k, which is
+        what the latency grows by with each beat of the row.
+        """
+        first, second = (self.spec.latency_of(n * self.spec.lanes) for n in (1, 2))
+        return self.spec.latency_of(self.spec.length) + second - first
 
     @abstractmethod
     def passes(self) -> dict[str, RowPass]:
@@ -116,5 +131,6 @@ class RowUnit(wiring.Component):
             m.d.comb += entered.keep.eq(beat.keep)
             # The first lanes are kept, and no other, where keep + 1 is a power of two.
             ragged = (beat.keep & (beat.keep + 1)).any()
-            with m.If(accepted & (ragged | (~beat.keep.all() & ~beat.last))):
+            ended_early = ~beat.keep.all() & ~beat.last
+            with m.If(accepted & (ragged | ended_early | self.i_partial)):
                 m.d.sync += self.o_holes.eq(1)

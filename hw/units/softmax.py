@@ -16,8 +16,9 @@ __all__ = ["Distances", "Probabilities", "Softmax"]
 class Distances(RowPass):
     """From logits to their distances from the row's maximum; the first pass of most softmaxes.
 
-    Two stages with several lanes, else one; parameters and members: `RowPass`. `result` is the
-    shape of what a subclass makes of the distances.
+    Stages: of the statistic one, with several lanes two; of apply none. Parameters and members:
+    `RowPass`, but `result`, by default the shape of a distance, is that of what a subclass makes of
+    the distances.
     """
 
     def __init__(self, spec: RowSpec, result: Shape | None = None) -> None:
@@ -40,7 +41,11 @@ class Distances(RowPass):
 
 
 class Probabilities(RowPass):
-    """From distances to probabilities."""
+    """From distances to probabilities; the second pass.
+
+    Stages: of the statistic those of exp, accumulator and reciprocal, and with several lanes that
+    of the sum of a beat; of apply two. Parameters and members: `RowPass`.
+    """
 
     spec: SoftmaxSpec
 

@@ -64,6 +64,11 @@ class Unary(wiring.Component):
         self.spec = spec
         super().__init__({"i": In(input_beats(spec)), "o": Out(output_beats(spec))})
 
+    @property
+    def capacity(self) -> int:
+        """Most beats that are inside at a time: one a stage."""
+        return self.spec.latency_of(1)
+
     def elaborate(self, platform: object) -> Module:
         """Return the unit's logic."""
         m = Module()

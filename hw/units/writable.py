@@ -41,17 +41,19 @@ class Writable(wiring.Component):
         Those of the unit.
     bus : In(lite(address_bits))
         The registers.
-    o_overlong, o_holes : Out(1)
-        Those of a row unit. ``CONTROL.clear`` clears them, too.
+    o_overlong, o_holes : Out(1); i_partial : In(1)
+        Those of a row unit. ``CONTROL.clear`` clears the flags, too.
     """
 
     def __init__(self, spec: WritableSpec, build: Callable[[Store], wiring.Component]) -> None:
         self.spec, self._build = spec, build
         self.registers = register_map(spec)
+        self._partial = bool(spec.longest) and spec.lanes > 1
         super().__init__({
             "i": In(input_beats(spec)), "o": Out(output_beats(spec)),
             "bus": In(lite(self.registers.address_bits)),
             **{f"o_{flag}": Out(1) for flag in self.registers.flags},
+            **({"i_partial": In(1)} if self._partial else {}),
         })  # fmt: skip
 
     def elaborate(self, platform: object) -> Module:
@@ -67,19 +69,17 @@ class Writable(wiring.Component):
             m.d.comb += [shown.eq(source), getattr(self, f"o_{flag}").eq(source)]
         if self.registers.flags:
             m.d.comb += unit.i_clear.eq(store.clear)
+        if self._partial:
+            m.d.comb += unit.i_partial.eq(self.i_partial)
         self._gate(m, unit, store)
         return m
 
     def _gate(self, m: Module, unit: wiring.Component, store: Registers) -> None:
         spec, arriving, leaving = self.spec, self.i, self.o
-        longest = spec.beats(spec.longest)
-        # More beats than the unit holds; were it ever to hold as many, they would wait outside.
-        held = 4 * longest + 512 if longest else spec.latency_of(1) + 1
-        inside = Signal(held.bit_length())
-        full = inside.all()
+        inside = Signal(range(unit.capacity + 1))
         # A row ends where its sender says so, or where the unit cuts it.
-        between = unit.o_between if longest else Const(1, 1)
-        closed = (store.pending & between) | full
+        between = unit.o_between if spec.longest else Const(1, 1)
+        closed = store.pending & between
         m.d.comb += [
             unit.i.payload.eq(arriving.payload),
             unit.i.valid.eq(arriving.valid & ~closed),

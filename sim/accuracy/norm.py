@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.golden import NormSpec
+from sim.golden import NormRowSpec
 
 from ..stimuli import Row
 
@@ -47,11 +47,23 @@ class NormAccuracy:
         return asdict(self)
 
 
-def norm_reference(spec: NormSpec, codes: np.ndarray) -> np.ndarray:
-    """Return the float64 results of rows of codes (..., n), not limited to the output's range.
+def norm_reference(spec: NormRowSpec, codes: np.ndarray) -> np.ndarray:
+    """Return the float64 results of rows, not limited to the output's range.
 
     Gamma, beta and epsilon are those of the unit. Sums are of integers, and exact: float64 has its
     first rounding in the root.
+
+    Parameters
+    ----------
+    spec : NormRowSpec
+        The unit.
+    codes : int array, shape (..., n)
+        Rows of n input codes.
+
+    Returns
+    -------
+    float64 array, same shape
+        Real numbers; 0 / 0, of variance 0 and without epsilon, is 0.
     """
     codes = np.asarray(codes, dtype=np.int64)
     n = codes.shape[-1]
@@ -68,26 +80,43 @@ def norm_reference(spec: NormSpec, codes: np.ndarray) -> np.ndarray:
     return result
 
 
-def norm_floor(spec: NormSpec, codes: np.ndarray) -> float:
+def norm_floor(spec: NormRowSpec, codes: np.ndarray) -> float:
     """Return the mean squared error of correct rounding, as a real number."""
     exact = norm_reference(spec, codes)
     rounded = spec.output.real(spec.output.quantize(exact))
     return float(np.mean((rounded - spec.output.clip(exact)) ** 2))
 
 
-def norm_protocol_rows(spec: NormSpec, length: int, count: int = 256) -> np.ndarray:
+def norm_protocol_rows(spec: NormRowSpec, length: int, count: int = 256) -> np.ndarray:
     """Return `count` rows from N(0, 2), seed 0: the protocol of docs/layernorm.md."""
     return spec.input.quantize(np.random.default_rng(0).normal(0.0, 2.0, (count, length)))
 
 
 def norm_random_rows(
-    spec: NormSpec, count: int, rng: np.random.Generator, *, heavy: bool = False
+    spec: NormRowSpec, count: int, rng: np.random.Generator, *, heavy: bool = False
 ) -> Iterator[np.ndarray]:
-    """Yield arrays (rows, n) of random rows, `count` in all, of every length and scale.
+    """Yield random rows of every length and scale.
 
-    One half is from Student's t distribution with 3 degrees of freedom (all, if `heavy`), which has
-    outliers; a quarter each is normal and uniform. Scales are spread evenly over all powers of two
-    that the input has; centres over a quarter of its range.
+    One half is from Student's t distribution with 3 degrees of freedom, which has outliers; a
+    quarter each is normal and uniform. Scales are spread evenly over all powers of two that the
+    input has; centres over a quarter of its range.
+
+    Parameters
+    ----------
+    spec : NormRowSpec
+        The unit.
+    count : int
+        How many rows, in all groups together.
+    rng : numpy.random.Generator
+        Where they come from.
+    heavy : bool
+        All rows are from the t distribution, and have at least 3 elements if the unit takes them.
+
+    Yields
+    ------
+    int64 array, shape (rows, n)
+        Input codes of up to 32 rows of one length n, 1 to ``spec.length``; short ones are as
+        frequent as long ones.
     """
     for start in range(0, count, _GROUP):
         low, rows = min(3 if heavy else 1, spec.length), min(_GROUP, count - start)
@@ -105,7 +134,7 @@ def norm_random_rows(
         yield spec.input.saturate(np.rint(values * scale + centre).astype(np.int64))
 
 
-def norm_corner_rows(spec: NormSpec) -> Iterator[Row]:
+def norm_corner_rows(spec: NormRowSpec) -> Iterator[Row]:
     """Yield the rows that strain a norm most, in rows of the maximum length and short ones.
 
     Constant rows (no variance), one outlier of full scale, alternating extremes, one element one
@@ -125,14 +154,14 @@ def norm_corner_rows(spec: NormSpec) -> Iterator[Row]:
 
 
 def norm_accuracy(
-    spec: NormSpec, rows: list[Row] | np.ndarray | None = None, *, count: int = 2_000,
+    spec: NormRowSpec, rows: list[Row] | np.ndarray | None = None, *, count: int = 2_000,
     seed: int = 0,
 ) -> NormAccuracy:  # fmt: skip
     """Measure a LayerNorm or an RMSNorm.
 
     Parameters
     ----------
-    spec : NormSpec
+    spec : NormRowSpec
         The unit.
     rows : sequence of int64 array, optional
         The rows, of any lengths; by default `count` random rows and the corner rows.

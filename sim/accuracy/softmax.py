@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.golden import RowSpec
+from sim.golden import SoftmaxRowSpec
 
 from ..stimuli import Row, corner_rows, random_rows
 
@@ -53,33 +53,33 @@ class SoftmaxAccuracy:
         return asdict(self)
 
 
-def softmax_reference(spec: RowSpec, codes: np.ndarray) -> np.ndarray:
+def softmax_reference(spec: SoftmaxRowSpec, codes: np.ndarray) -> np.ndarray:
     """Return the float64 softmax of rows of codes (..., n), limited to the largest output."""
     x = spec.input.real(codes)
     e = np.exp(x - x.max(axis=-1, keepdims=True))
     return np.minimum(e / e.sum(axis=-1, keepdims=True), spec.output.max / spec.one)
 
 
-def softmax_floor(spec: RowSpec, rows: list[Row]) -> float:
+def softmax_floor(spec: SoftmaxRowSpec, rows: list[Row]) -> float:
     """Return the mean squared error of correct rounding to the output, over rows of one length."""
     exact = softmax_reference(spec, np.stack(rows)) * spec.one
     return float(np.mean((np.floor(exact + 0.5) - exact) ** 2)) / spec.one**2
 
 
-def protocol_rows(spec: RowSpec, length: int, count: int = 256) -> list[Row]:
+def protocol_rows(spec: SoftmaxRowSpec, length: int, count: int = 256) -> list[Row]:
     """Return `count` rows of logits from N(0, 2), seed 0: the protocol of docs/softmax.md."""
     logits = np.random.default_rng(0).normal(0.0, 2.0, (count, length))
     return list(spec.input.quantize(logits))
 
 
 def softmax_accuracy(
-    spec: RowSpec, rows: list[Row] | None = None, *, count: int = 20_000, seed: int = 0
+    spec: SoftmaxRowSpec, rows: list[Row] | None = None, *, count: int = 20_000, seed: int = 0
 ) -> SoftmaxAccuracy:
     """Measure a softmax.
 
     Parameters
     ----------
-    spec : RowSpec
+    spec : SoftmaxRowSpec
         The unit: a softmax by any method.
     rows : list of int64 array, optional
         The rows; by default `count` random rows of all lengths and spreads, and the corner rows.

@@ -25,7 +25,7 @@ from .norm import NormSpec
 from .pwl import PwlSpec
 from .reciprocal import ReciprocalSpec
 from .rexp import RexpSpec
-from .rows import RowSpec
+from .rows import NormRowSpec, RowSpec, SoftmaxRowSpec
 from .shared import SharedSpec
 from .sine import SineSpec
 from .softmax import SoftmaxSpec
@@ -46,6 +46,7 @@ __all__ = [
     "LogSpec",
     "Lut2dSpec",
     "LutSoftmaxSpec",
+    "NormRowSpec",
     "NormSpec",
     "PwlSpec",
     "ReciprocalSpec",
@@ -53,6 +54,7 @@ __all__ = [
     "RowSpec",
     "SharedSpec",
     "SineSpec",
+    "SoftmaxRowSpec",
     "SoftmaxSpec",
     "Spec",
     "UnarySpec",

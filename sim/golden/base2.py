@@ -9,14 +9,14 @@ from nnlut_train.errors import UsageError
 from nnlut_train.formats import Format, round_shift
 
 from .reciprocal import ReciprocalSpec
-from .rows import RowSpec
+from .rows import SoftmaxRowSpec
 from .spec import UnarySpec
 
 __all__ = ["Base2Spec"]
 
 
 @dataclass(frozen=True)
-class Base2Spec(RowSpec):
+class Base2Spec(SoftmaxRowSpec):
     """``p = 2**(t - K) / sum(2**(t - K))``, K the running integer maximum of ``t = x log2 e``.
 
     After Softermax (Stevens et al., DAC 2021) and ITA (Islamoglu et al., ISLPED 2023): base 2, so
@@ -24,7 +24,8 @@ class Base2Spec(RowSpec):
     t = x, and the network is trained for that (or its scale is chosen so); here a constant `factor`
     makes it the softmax to base e.
 
-    Each element is ``2**t = u 2**k``: k an integer, and u in [1, 2) from a table of ``2**f``.
+    Each element is ``2**t = u 2**k``: k an integer, and u from a table of ``2**f``: in [1, 2), but
+    for the table's error, so that a table of few segments may have values a little outside.
 
     *The running state* is ``(K, high, low)``. Octaves are taken in blocks of ``Q = 2**block``;
     the weight ``w = u << (k % Q)`` of an element is exact in its block. K is the largest k so far,
@@ -47,8 +48,9 @@ class Base2Spec(RowSpec):
     at each step, and depends on the order; one that drops elements against the maximum *so far*
     does, too. The final shift is done once, of the same state.)
 
-    What is dropped is below ``2**(M Q - Q)``, and S at least ``2**(M Q)`` in the same unit: at most
-    ``(length - 1) 2**-Q`` of the sum, and nothing where all codes lie in two blocks.
+    What is dropped of an element is at most ``u_max 2**(M Q - Q - 1)``, and the sum is at least
+    ``u_min 2**(M Q)``, the maximum itself. So at most ``(length - 1) 2**-Q u_max / (2 u_min)`` of
+    the sum is dropped, and nothing where all codes lie in two blocks.
 
     Parameters
     ----------

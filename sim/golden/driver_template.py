@@ -6,6 +6,7 @@ blocking or not; `Driver` does it by two functions that write and read a word.
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +14,11 @@ from typing import Any
 
 #: The unit's registers, as its manifest has them.
 REGISTERS: dict[str, Any] = {"registers": [], "tables": []}
+
+#: Seconds to wait for a commit: until a row has ended and the unit is empty. Where nothing stalls
+#: that takes the clocks of one row and the unit's latency, so it is the traffic that decides; and
+#: a bus that is simulated is slow.
+TIMEOUT = 10.0
 
 _ADDRESS = {register["name"]: register["address"] for register in REGISTERS["registers"]}
 _BITS = {register["name"]: register.get("bits", {}) for register in REGISTERS["registers"]}
@@ -107,7 +113,7 @@ def read_table(path: Path | str) -> Any:
 def writes(tables: Mapping[str, Any]) -> list[tuple[int, int]]:
     """Return the writes, ``(byte address, word)``, that load tables and commit them.
 
-    They must find no commit pending; all tables are checked before there is any write.
+    They must be done in this order, and find no commit pending; all tables are checked before there is any write.
 
     Parameters
     ----------
@@ -171,15 +177,37 @@ class Driver:
         """Clear the flags."""
         self._write(_ADDRESS["CONTROL"], 1 << _BITS["CONTROL"]["clear"])
 
-    def wait(self, polls: int = 1000) -> None:
-        """Wait until no commit is pending; raise DriverError after so many reads of STATUS."""
-        for _ in range(polls):
-            if not self.status()["pending"]:
-                return
-        raise DriverError(f"a commit is still pending after {polls} reads of STATUS")
+    def wait(self, timeout: float = TIMEOUT) -> None:
+        """Wait until no commit is pending; STATUS is read once at least.
 
-    def load(self, tables: Mapping[str, Any], polls: int = 1000) -> None:
+        Parameters
+        ----------
+        timeout : float
+            Seconds.
+
+        Raises
+        ------
+        DriverError
+            If a commit is still pending then: a row has begun that does not end, or results are
+            not taken.
+        """
+        end = time.monotonic() + timeout
+        while self.status()["pending"]:
+            if time.monotonic() >= end:
+                raise DriverError(
+                    f"a commit is still pending after {timeout:g} s: the row that has begun must "
+                    "end, and all results must be taken"
+                )
+
+    def load(self, tables: Mapping[str, Any], timeout: float = TIMEOUT) -> None:
         """Load tables, see `writes`, and wait until they have taken effect.
+
+        Parameters
+        ----------
+        tables : mapping of str to path or mapping
+            As those of `writes`.
+        timeout : float
+            Seconds to wait, see `wait`: for an earlier commit, and again for this one.
 
         Raises
         ------
@@ -188,7 +216,7 @@ class Driver:
             end its row, and its results must be taken.
         """
         found = writes(tables)
-        self.wait(polls)
+        self.wait(timeout)
         for address, word in found:
             self._write(address, word)
-        self.wait(polls)
+        self.wait(timeout)

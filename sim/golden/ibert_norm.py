@@ -9,14 +9,14 @@ from nnlut_train.errors import UsageError
 from nnlut_train.formats import Format, round_shift
 
 from .isqrt import isqrt, stages_of
-from .rows import RowSpec
+from .rows import NormRowSpec
 from .spec import UnarySpec
 
 __all__ = ["IbertNormSpec"]
 
 
 @dataclass(frozen=True)
-class IbertNormSpec(RowSpec):
+class IbertNormSpec(NormRowSpec):
     """LayerNorm of I-BERT (Kim et al., ICML 2021, section 3.6, and the authors' code).
 
     The mean is rounded to an integer, and ``y = x - mean``.
@@ -69,7 +69,7 @@ class IbertNormSpec(RowSpec):
     per_stage: int
     lanes: int = 1
 
-    #: What the accuracy of a norm is held against: no epsilon, no gamma, no beta.
+    # Constants of `NormRowSpec`: a LayerNorm without epsilon, gamma and beta.
     centred = True
     eps = 0
     eps_frac = 0

@@ -8,13 +8,13 @@ from nnlut_train.errors import UsageError
 from nnlut_train.formats import Format
 
 from .iexp import IExpSpec
-from .rows import RowSpec
+from .rows import SoftmaxRowSpec
 
 __all__ = ["IbertSoftmaxSpec"]
 
 
 @dataclass(frozen=True)
-class IbertSoftmaxSpec(RowSpec):
+class IbertSoftmaxSpec(SoftmaxRowSpec):
     """i-softmax (Kim et al., I-BERT, ICML 2021, section 3.5, and the authors' code).
 
     The maximum is subtracted; i-exp, requantised to 16 bits; ``factor = floor(2**32 / sum)``; the
@@ -108,10 +108,7 @@ class IbertSoftmaxSpec(RowSpec):
         """Return the probabilities of rows of logits; see `RowSpec.compute`."""
         codes = self.check_rows(codes)
         mask = self.check_mask(codes, mask)
-        present = np.where(mask, self.input.min, codes)
-        # A masked logit may be larger than the maximum.
-        distance = np.maximum(present.max(axis=-1, keepdims=True) - codes, 0)
-        e = np.where(mask, 0, self.exp.compute(distance))
+        e = np.where(mask, 0, self.exp.compute(self.distances(codes, mask)))
         # A row without any element has no probabilities, either: nothing is divided.
         factor = (1 << self.precision) // np.maximum(e.sum(axis=-1, keepdims=True), self.largest)
         return self.output.saturate(e * factor >> (self.precision - self.output.frac))

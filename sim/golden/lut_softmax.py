@@ -13,12 +13,12 @@ from nnlut_train.errors import UsageError
 from nnlut_train.formats import Format, round_divide
 from nnlut_train.tables import DirectTable
 
-from .rows import RowSpec
+from .rows import SoftmaxRowSpec
 
 __all__ = ["LutSoftmaxSpec"]
 
 
-class LutSoftmaxSpec(RowSpec):
+class LutSoftmaxSpec(SoftmaxRowSpec):
     """A softmax by tables alone: of exp(-d), and of what the sum of a row makes of it.
 
     The probability 1.0 is the largest output code, `one`: ``2**w - 1``, w being the bits of the
@@ -110,9 +110,6 @@ class LutSoftmaxSpec(RowSpec):
         """Return the probabilities of rows of logits; see `RowSpec.compute`."""
         codes = self.check_rows(codes)
         mask = self.check_mask(codes, mask)
-        present = np.where(mask, self.input.min, codes)
-        # A masked logit may be larger than the maximum.
-        distance = np.maximum(present.max(axis=-1, keepdims=True) - codes, 0)
-        e = np.where(mask, 0, self.exp.lookup(self.exp_index(distance)))
+        e = np.where(mask, 0, self.exp.lookup(self.exp_index(self.distances(codes, mask))))
         total = round_divide(e.sum(axis=-1, keepdims=True), self.one)
         return np.where(mask, 0, self.share(e, np.clip(total, 1, self.sums)))

@@ -10,7 +10,7 @@ from nnlut_train.formats import Format, round_shift
 from nnlut_train.tables import DirectTable
 
 from .normalise import bit_length
-from .rows import RowSpec
+from .rows import NormRowSpec
 from .spec import UnarySpec
 
 __all__ = ["NormSpec", "Scalars"]
@@ -41,7 +41,7 @@ class Scalars(NamedTuple):
 
 
 @dataclass(frozen=True)
-class NormSpec(RowSpec):
+class NormSpec(NormRowSpec):
     """``y = gamma z + beta`` with ``z = (n q - S1) / sqrt(W)``, ``W = n S2 - S1**2 + n**2 eps``.
 
     n is the number of the row's elements, q one of them, as an integer, S1 and S2 the sums of q and

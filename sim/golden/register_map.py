@@ -174,7 +174,18 @@ def _fields(table: PwlTable | DirectTable, longest: int) -> list[tuple[str, Form
 
 
 def register_map(spec: WritableSpec) -> RegisterMap:
-    """Return the registers of a writable unit: the same for all tables that it can hold."""
+    """Return the registers of a writable unit: the same for all tables that it can hold.
+
+    Parameters
+    ----------
+    spec : WritableSpec
+        The unit; it has at least one table that can be written.
+
+    Returns
+    -------
+    RegisterMap
+        A block a table of `WritableSpec.written`, in its order, from address 16 on.
+    """
     blocks, address = [], CONTROL + 4
     for name, table in spec.written():
         arrays = []

@@ -5,11 +5,12 @@ from abc import abstractmethod
 import numpy as np
 
 from nnlut_train.errors import UsageError
+from nnlut_train.tables import DirectTable
 
 from .lanes import check_lanes
 from .spec import Spec
 
-__all__ = ["RowSpec"]
+__all__ = ["NormRowSpec", "RowSpec", "SoftmaxRowSpec"]
 
 
 class RowSpec(Spec):
@@ -50,11 +51,6 @@ class RowSpec(Spec):
     def user_bits(self) -> int:
         """A mask bit a lane, if there are masks."""
         return self.lanes if self.mask else 0
-
-    @property
-    def one(self) -> float:
-        """Output code that means 1.0, were it within the format."""
-        return 2.0**self.output.frac
 
     def check_rows(self, codes: np.ndarray) -> np.ndarray:
         """Return rows of `codes`, shape (..., n), as int64.
@@ -105,3 +101,53 @@ class RowSpec(Spec):
         UsageError
             If `codes` or `mask` are not what they must be.
         """
+
+
+class SoftmaxRowSpec(RowSpec):
+    """A softmax: results are probabilities, and elements are logits."""
+
+    @property
+    def one(self) -> float:
+        """Output code that means 1.0, were it within the format."""
+        return 2.0**self.output.frac
+
+    def distances(self, codes: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Return how far logits are below the maximum of their row.
+
+        Parameters
+        ----------
+        codes : int64 array, shape (..., n)
+            Rows of logits, signed.
+        mask : bool array, same shape
+            True for logits that leave the maximum alone. They may be above it: their distance is 0
+            then.
+
+        Returns
+        -------
+        int64 array, same shape
+            ``max - code``, at least 0; in a row without any other than masked logits, 0.
+        """
+        present = np.where(mask, self.input.min, codes)
+        return np.maximum(present.max(axis=-1, keepdims=True) - codes, 0)
+
+
+class NormRowSpec(RowSpec):
+    """A LayerNorm or an RMSNorm: what its accuracy is held against, as fields or as constants.
+
+    Attributes
+    ----------
+    centred : bool
+        True for LayerNorm, False for RMSNorm.
+    eps : int
+        Epsilon in squares of an input's ulp, as an integer with `eps_frac` fraction bits.
+    eps_frac : int
+        Fraction bits of `eps`, at least 0.
+    gamma, beta : DirectTable or None
+        Gain and offset by the position in the row; None is 1 and 0.
+    """
+
+    centred: bool
+    eps: int
+    eps_frac: int
+    gamma: DirectTable | None
+    beta: DirectTable | None

@@ -9,14 +9,14 @@ from nnlut_train.errors import UsageError
 from nnlut_train.formats import Format, round_shift
 
 from .reciprocal import ReciprocalSpec
-from .rows import RowSpec
+from .rows import SoftmaxRowSpec
 from .spec import UnarySpec
 
 __all__ = ["SoftmaxSpec"]
 
 
 @dataclass(frozen=True)
-class SoftmaxSpec(RowSpec):
+class SoftmaxSpec(SoftmaxRowSpec):
     """``p = e / sum(e)`` with ``e = exp(x - max(x))``: tables for exp and for the reciprocal.
 
     Parameters
@@ -88,9 +88,6 @@ class SoftmaxSpec(RowSpec):
         """Return the probabilities of rows of logits; see `RowSpec.compute`."""
         codes = self.check_rows(codes)
         mask = self.check_mask(codes, mask)
-        present = np.where(mask, self.input.min, codes)
-        # A masked logit may be larger than the maximum.
-        distance = np.maximum(present.max(axis=-1, keepdims=True) - codes, 0)
-        e = np.where(mask, 0, self._exponentials[distance])
+        e = np.where(mask, 0, self._exponentials[self.distances(codes, mask)])
         r = self.reciprocal.compute(e.sum(axis=-1, keepdims=True))
         return self.output.saturate(round_shift(e * r, self.shift))

@@ -83,7 +83,7 @@ def test_every_op_is_covered():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"op": "gleu"}, r"^a function must be one of exp, .*, not 'gleu'$"),
+        ({"op": "gleu"}, r"^--op must be one of softmax, layernorm, rmsnorm, exp, .*, not 'gleu'$"),
         ({"op": "a.b:c"}, r"^a\.b:c must be given a domain: --domain LO,HI$"),
         ({"domain": (1, 1)}, r"^a domain must be two finite numbers LO < HI, not \(1, 1\)$"),
         ({"op": "softmax", "domain": (0, 1)},

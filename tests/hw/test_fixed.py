@@ -1,6 +1,7 @@
 """`hw.fixed` against `nnlut_train.formats`, at every code."""
 
 import itertools
+from operator import mul
 
 import numpy as np
 import pytest
@@ -86,6 +87,18 @@ def test_constant_division(bits):
     results = simulate(source, values, form.codes().tolist())
     for divisor, result in zip(divisors, results, strict=True):
         assert result == round_divide(form.codes(), divisor).tolist(), divisor
+
+
+@pytest.mark.parametrize("multiply", [fixed.times, mul])
+@pytest.mark.parametrize("bits", [1, 5, 10])
+def test_constant_division_rounding_down(bits, multiply):
+    form = Format(False, bits, 0)
+    source = Signal(fixed.shape_of(form))
+    divisors = [1, 2, 3, 7, 10, 255, 256, 1000]
+    values = [fixed.divide_by(source, divisor, multiply) for divisor in divisors]
+    results = simulate(source, values, form.codes().tolist())
+    for divisor, result in zip(divisors, results, strict=True):
+        assert result == (form.codes() // divisor).tolist(), divisor
 
 
 @pytest.mark.parametrize("divisor", [3, 15, 255, 32767])

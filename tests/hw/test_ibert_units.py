@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 import pytest
-from amaranth.hdl import Const, Module, Signal
+from amaranth.hdl import Const, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
@@ -12,7 +12,7 @@ from benching import check
 from naive_ibert import ibert
 
 from hw.pipeline import Pipe
-from hw.units.divide import divide, divide_by
+from hw.units.divide import divide
 from nnlut_train.formats import Format
 from sim.golden import IExpSpec, IGeluSpec, ISqrtSpec
 from sim.stimuli import Stimulus, stimuli
@@ -165,19 +165,3 @@ def test_the_divider_of_a_constant():
     pairs = [(0, d) for d in range(37, 512)]
     unit = Divider(13, 9, 7, 2, fixed=4321)
     assert quotients(unit, pairs) == [4321 // d for _, d in pairs]
-
-
-@pytest.mark.parametrize("divisor", [1, 2, 3, 7, 10, 255, 256, 1000])
-def test_the_quotient_of_a_constant_divisor_is_exact(divisor):
-    value, quotient = Signal(12), Signal(24)
-    m = Module()
-    m.d.comb += quotient.eq(divide_by(value, divisor))
-    simulator = Simulator(m)
-
-    async def run(ctx):
-        for n in range(1 << 12):
-            ctx.set(value, n)
-            assert ctx.get(quotient) == n // divisor
-
-    simulator.add_testbench(run)
-    simulator.run()

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from amaranth.sim import Simulator
 from benching import check, simulate
 from faults import spec_of
 
+from hw.axi import AxiStream
 from hw.design import design
 from hw.request import Request
 from hw.units import unit_of
@@ -26,10 +28,11 @@ ROW_UNITS = {
     "layernorm": {"op": "layernorm", "bits": 9, "arch": "direct"},
     "rmsnorm": {"op": "rmsnorm", "bits": 9, "arch": "pwl"},
 }
+I_LAYERNORM = {"op": "layernorm", "bits": 8, "arch": "integer", "method": "ibert"}
 
 
 def row_unit(name, lanes, length=32, **options):
-    asked = {**ROW_UNITS[name], "lanes": lanes, "length": length, **options}
+    asked = {**ROW_UNITS.get(name, I_LAYERNORM), "lanes": lanes, "length": length, **options}
     arch = asked.pop("arch")
     return design(Request(**asked), arch)
 
@@ -87,7 +90,7 @@ def test_only_powers_of_two():
         replace(spec, lanes=8)
 
 
-@pytest.mark.parametrize("name", ["softmax", "base2", "rexp", "layernorm", "rmsnorm"])
+@pytest.mark.parametrize("name", [*ROW_UNITS, "i-layernorm"])
 def test_holes_are_no_elements_wherever_they_are(name):
     spec = row_unit(name, 4)
     rng = np.random.default_rng(3)
@@ -141,6 +144,87 @@ def test_holes_are_flagged_and_partial_last_beats_are_not(name, keeps, flagged):
     # It stays until reset.
     assert [holes for _, holes in seen[-2:]] == [flagged, False]
     assert not any(overlong for overlong, _ in seen)
+
+
+@pytest.mark.parametrize(
+    ("keep", "elements", "flagged"),
+    [
+        (0b1111, 2, 0),
+        (0b0011, 1, 0),
+        (0b0111, 1, 1),
+        (0b0001, 0, 1),
+        (0b1101, 1, 1),
+        (0b0000, 0, 0),
+    ],
+)
+@pytest.mark.parametrize("options", [{}, {"tables": "writable"}])
+def test_a_lane_that_is_kept_in_part_is_no_element_and_is_flagged(keep, elements, flagged, options):
+    # Two lanes of two bytes, at the ports of the Verilog.
+    spec = row_unit("rmsnorm", 2, length=4, **options)
+    dut = AxiStream(spec)
+    sent = [spec.input.max, spec.input.max]
+    kept = [code for lane, code in enumerate(sent) if keep >> 2 * lane & 3 == 3]
+
+    async def testbench(ctx):
+        async def tick():
+            """Let a clock pass; return whether the result is offered before its end."""
+            ctx.set(dut.aclk, 0)
+            await ctx.delay(5e-9)
+            offered = ctx.get(dut.m_axis_tvalid)
+            if not offered:
+                ctx.set(dut.aclk, 1)
+                await ctx.delay(5e-9)
+            return offered
+
+        ctx.set(dut.aresetn, 0)
+        await tick()
+        ctx.set(dut.aresetn, 1)
+        ctx.set(dut.s_axis_tdata, sent[0] | sent[1] << 16)
+        ctx.set(dut.s_axis_tkeep, keep)
+        ctx.set(dut.s_axis_tlast, 1)
+        ctx.set(dut.s_axis_tvalid, 1)
+        assert ctx.get(dut.s_axis_tready)
+        await tick()
+        ctx.set(dut.s_axis_tvalid, 0)
+        for _ in range(spec.latency_of(1)):
+            if await tick():
+                break
+        data, left = ctx.get(dut.m_axis_tdata), ctx.get(dut.m_axis_tkeep)
+        found = [data >> 8 * lane & 255 for lane in range(2) if left >> lane & 1]
+        assert len(found) == len(kept) == elements
+        assert found == ([code & 255 for code in spec.compute(np.array(kept))] if kept else [])
+        assert ctx.get(dut.holes) == flagged
+
+    simulator = Simulator(dut)
+    simulator.add_testbench(testbench)
+    simulator.run()
+
+
+@pytest.mark.parametrize(
+    ("keeps", "lasts", "out"),
+    [  # At the limit of two beats: an empty end is a beat more, and a row of its own.
+        ([0b1111, 0b1111, 0b0000], [0, 0, 1], [(0b1111, 0), (0b1111, 1), (0b0000, 1)]),
+        ([0b0011, 0b0001, 0b0011], [0, 0, 1], [(0b0011, 0), (0b0001, 1), (0b0011, 1)]),
+    ],
+)
+def test_a_row_is_cut_after_so_many_beats_however_many_elements_they_have(keeps, lasts, out):
+    spec = row_unit("softmax", 4, length=8)
+    unit, seen = unit_of(spec), []
+
+    async def testbench(ctx, domain):
+        ctx.set(unit.o.ready, 1)
+        for at in range(60):
+            if at < len(keeps):
+                beat = {"data": [1, 2, 3, 4], "keep": keeps[at], "last": lasts[at]}
+                ctx.set(unit.i.payload, beat)
+            ctx.set(unit.i.valid, at < len(keeps))
+            _, _, valid, payload = await ctx.tick().sample(unit.o.valid, unit.o.payload)
+            if valid:
+                seen.append((payload.keep, payload.last))
+        assert ctx.get(unit.o_overlong) == 1
+
+    simulate(unit, testbench)
+    assert seen == out
 
 
 def test_overlong_rows_of_several_lanes_are_cut_and_flagged():

@@ -56,13 +56,12 @@ def test_lut2d(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--precision", "uint8"], "--precision goes with --method rexp and lut2d, not with "
-         "softmax"),
+        (["--precision", "uint8"], "--precision needs --method rexp or lut2d, not nnlut"),
         (["--method", "rexp", "--precision", "uint6"], None),
-        (["--method", "rexp", "--output-frac", 7], "--output-frac goes with other methods, not "
-         "with softmax by rexp"),
-        (["--method", "lut2d", "--output-bits", 6], "--output-bits goes with other methods, not "
-         "with softmax by lut2d"),
+        (["--method", "rexp", "--output-frac", 7], "--output-frac must not be given with --method "
+         "rexp, whose output --precision sets"),
+        (["--method", "lut2d", "--output-bits", 6], "--output-bits must not be given with --method "
+         "lut2d, whose output --precision sets"),
         (["--method", "lut2d", "--fit", "nn"], "--fit goes with tables of lines, not with softmax "
          "by lut2d"),
         (["--method", "rexp", "--entries", 4097], "--entries must be 1 to 4096, not 4097"),

@@ -57,15 +57,15 @@ def test_other_widths_at_every_code(op, bits, arch):
     assert full.beats == 1 << bits
 
 
-# The rest: test_folded_units.py.
-@pytest.mark.parametrize("op", ["exp", "reciprocal", "rsqrt", "log", "sqrt", "exp2"])
-def test_12_bit_lines_at_every_code(op):
-    spec = spec_of(op, 12)
+@pytest.mark.parametrize("arch", ["pwl", "direct"])
+@pytest.mark.parametrize("op", FUNCTIONS)
+def test_12_bits_at_every_code(op, arch):
+    spec = spec_of(op, 12, arch, **({"entries": 16} if arch == "pwl" else {}))
     runs = [run for run in stimuli(spec) if run.name == "all rows at full rate"]
     assert check(spec, runs).beats == 1 << 12
 
 
-@pytest.mark.parametrize("op", ["tanh", "exp", "reciprocal", "rsqrt", "log", "sqrt", "mish"])
+@pytest.mark.parametrize("op", FUNCTIONS)
 def test_16_bits_at_every_segment_boundary(op):
     # One of the standard runs is enough here.
     spec = spec_of(op, 16, entries=16)

@@ -11,11 +11,12 @@ from naive import half_up, limit, naive
 
 from hw.design import design
 from hw.request import Request
+from nnlut_train.direct import direct_table
 from nnlut_train.errors import UsageError
 from nnlut_train.formats import Format
 from sim.accuracy import softmax_accuracy
-from sim.base2_bound import base2_bound
-from sim.golden import DirectSpec, spec_from_json
+from sim.base2_bound import base2_bound, dropped_share
+from sim.golden import Base2Spec, DirectSpec, ReciprocalSpec, spec_from_json
 from sim.stimuli import random_rows
 
 
@@ -187,6 +188,73 @@ def test_a_fraction_table_of_zeros_has_no_bound():
     table = spec.fraction.table
     spec = replace(spec, fraction=DirectSpec(replace(table, values=(0, *table.values[1:]))))
     assert base2_bound(spec) == math.inf
+
+
+@pytest.mark.parametrize("input_frac", [4, 2, 0])
+@pytest.mark.parametrize("entries", [2, 4, 8])
+def test_the_bound_holds_for_tables_of_few_segments(entries, input_frac):
+    spec = base2(entries=entries, input_frac=input_frac)
+    assert spec.fraction.compute(spec.fraction.input.codes()).min() < 2**spec.fraction.output.frac
+    rows = [np.asarray(row, dtype=np.int64) for row in adversarial(spec)]
+    # Two logits of which one is as much too large as there is, the other too small, in all numbers.
+    u, k = spec.split(spec.input.codes())
+    rho = np.log2(u) + k - spec.input.real(spec.input.codes()) * math.log2(math.e)
+    pair = spec.input.codes()[[rho.argmin(), rho.argmax()]]
+    rows += [np.repeat(pair, [n, m]) for n in (1, 2, 5, 100) for m in (1, 3, 28)]
+    rows += list(random_rows(spec, 1500, np.random.default_rng(entries)))
+    assert 0.5 < softmax_accuracy(spec, rows).max_ulp <= base2_bound(spec) < math.inf
+
+
+def hand_made(values, inputs, factor, factor_frac):
+    """Return a unit whose 2**0 and 2**0.5 are `values` quarters, for rows of two."""
+    table = direct_table("2^f", np.array(values) / 4, Format(False, 1, 1), Format(False, 4, 2))
+    total = Format(False, (2 * table.value.max).bit_length(), 2)
+    mantissa = Format(False, total.bits - 1, total.bits - 1)
+    inverse = Format(False, 12, 11)
+    inverses = 1 / (1 + mantissa.real(mantissa.codes()))
+    reciprocal = ReciprocalSpec(
+        total, inverse, DirectSpec(direct_table("1/m", inverses, mantissa, inverse)), False, 3
+    )
+    return Base2Spec(
+        inputs, Format(False, 8, 8), 2, DirectSpec(table), factor, factor_frac, 2, reciprocal
+    )
+
+
+def test_what_is_dropped_depends_on_the_extremes_of_the_table():
+    # 2**x, and x in halves.
+    spec = hand_made((3, 7), Format(True, 6, 1), 1, 0)
+    codes, share = spec.input.codes().tolist(), Fraction(0)
+    for peak in codes:
+        for other in codes:
+            (k, u), (there, v) = parts(spec, peak), parts(spec, other)
+            if k // 4 - there // 4 > 1:
+                lost = v * Fraction(2) ** (there - k)
+                share = max(share, lost / (u + lost))
+    # More than 2**-octaves, which holds of mantissas in [1, 2) only.
+    assert 2**-4 < share == Fraction(7, 32) / (3 + Fraction(7, 32)) < dropped_share(spec) < 0.08
+    assert dropped_share(base2()) == 0
+
+
+def test_a_unit_without_any_spread_has_a_bound():
+    # Codes so fine that all exponentials are 1: of -1 it is 2 times 1/2.
+    spec = hand_made((4, 8), Format(True, 2, 61), 1, -60)
+    rows = [np.array(row) for row in ([-1], [0], [1, 0], [-1, -2], [0, -1])]
+    assert softmax_accuracy(spec, rows).max_ulp <= base2_bound(spec) < 256
+
+
+def test_where_a_sum_may_be_dropped_there_is_no_bound():
+    spec = base2(6, length=32, input_frac=0)
+    assert base2_bound(spec) < 1
+    assert base2_bound(replace(spec, block=1)) == math.inf
+
+
+@pytest.mark.parametrize(
+    ("bits", "input_frac", "output_bits"), [(12, -8, 8), (8, -4, 8), (10, -4, 6), (6, 0, 4)]
+)
+def test_coarse_logits_see_as_much_of_the_table_as_fine_ones(bits, input_frac, output_bits):
+    spec = base2(bits, input_frac=input_frac, output_bits=output_bits, length=32)
+    assert spec.fraction.input.bits == output_bits + 3
+    assert base2_bound(spec) < 0.85
 
 
 def test_the_default_drops_nothing_and_is_read_once():

@@ -21,6 +21,7 @@ from sim.accuracy.norm import (
 )
 from sim.golden import DirectSpec, spec_from_json
 from sim.golden.normalise import bit_length
+from sim.measure import measure
 from sim.norm_bound import norm_bound, root_error
 
 ARCHS = ("direct", "pwl")
@@ -144,6 +145,44 @@ def test_the_protocol_is_within_5_percent_of_the_floor(op, arch, length):
 def test_the_bound_holds_and_is_below_one_ulp(op, arch, case):
     spec = norm_spec(op, arch, **CASES[case])
     assert norm_accuracy(spec, count=400).max_ulp <= norm_bound(spec) < 0.8
+
+
+def loaded(unit, rng):
+    """Yield the norm with gammas and betas that can be written: extremes, constant and mixed."""
+    tables = dict(unit.written())
+    for pick in ("min", "max", "mixed", "any"):
+        new = {}
+        for name in {"gamma", "beta"} & tables.keys():
+            form, n = tables[name].output, len(tables[name].values)
+            values = {"min": np.full(n, form.min), "max": np.full(n, form.max),
+                      "mixed": rng.choice([form.min, form.max], n),
+                      "any": rng.integers(form.min, form.max, n, endpoint=True)}[pick]  # fmt: skip
+            new[name] = dataclasses.replace(tables[name], values=tuple(values.tolist()))
+        yield unit.with_tables(new).bare
+
+
+@pytest.mark.parametrize("op", NORMS)
+@pytest.mark.parametrize(
+    "options",
+    [{"length": 24}, {"length": 128}, {"length": 2, "bits": 8}, {"length": 8, "output_bits": 12},
+     {"length": 6, **affine(6, gain=3.0)}],
+)  # fmt: skip
+def test_the_bound_of_a_writable_norm_holds_for_all_that_can_be_written(op, options):
+    unit = norm_spec(op, "pwl", tables="writable", **options)
+    _, bound = measure(unit, (op,), rows=20)
+    assert norm_bound(unit.bare) < bound == norm_bound(unit.bare, written=True) < 1.0
+    for spec in loaded(unit, np.random.default_rng(0)):
+        assert norm_accuracy(spec, count=200).max_ulp <= norm_bound(spec) <= bound
+
+
+def test_what_can_be_written_is_from_minus_4_to_4_and_of_the_output_s_range():
+    unit = norm_spec("layernorm", "pwl", tables="writable", length=128)
+    gamma, beta = unit.bare.gamma.output, unit.bare.beta.output
+    assert (gamma.min * gamma.scale, beta.min * beta.scale) == (-4.0, -4.0)
+    # A larger one that is asked for widens the format, and with it what is inside.
+    wide = norm_spec("layernorm", "pwl", tables="writable", length=4, gamma=(4.0, 1.0, 1.0, 1.0))
+    assert wide.bare.gamma.output.min * wide.bare.gamma.output.scale == -8.0
+    assert norm_bound(wide.bare, written=True) < 1.0
 
 
 def test_a_direct_table_is_too_coarse_for_wide_outputs():

@@ -169,10 +169,36 @@ def test_the_driver_drives(lines):
     memory.writes.clear()
     with pytest.raises(module.DriverError):
         unit.load({"table": GOOD | {"slopes": [99] * 4}})
-    memory.left = 5
-    with pytest.raises(module.DriverError, match=r"^a commit is still pending after 4 reads"):
-        unit.load({"table": GOOD}, polls=4)
+    memory.left = 10**9
+    with pytest.raises(
+        module.DriverError, match=r"^a commit is still pending after 0\.05 s: the row that has begun"
+    ):
+        unit.load({"table": GOOD}, timeout=0.05)
     assert memory.writes == []
+    # STATUS is read at least once.
+    memory.left = 0
+    unit.wait(timeout=0)
+
+
+def test_the_driver_waits_for_time_not_for_reads(lines, monkeypatch):
+    module = driver_of(lines)
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    memory = Memory(module.REGISTERS, busy=50_000)
+
+    def read(address):
+        now[0] += 1e-4
+        return memory.read(address)
+
+    unit = module.Driver(memory.write, read)
+    unit.load({"table": GOOD})
+    assert memory.left == 0
+    assert 5.0 < now[0] < module.TIMEOUT
+    memory.left = 10**9
+    begin = now[0]
+    with pytest.raises(module.DriverError, match="still pending after 10 s"):
+        unit.load({"table": GOOD})
+    assert now[0] - begin == pytest.approx(module.TIMEOUT, abs=1e-3)
 
 
 @pytest.mark.parametrize(("address", "name"), [(0, "ID"), (4, "MAP")])
@@ -188,5 +214,5 @@ def test_the_driver_needs_the_standard_library_only(lines):
     text = driver(register_map(lines), "unit")
     imported = {line.split()[1].split(".")[0] for line in text.splitlines()
                 if line.startswith(("import ", "from "))}  # fmt: skip
-    assert imported == {"collections", "hashlib", "itertools", "json", "pathlib", "typing"}
+    assert imported == {"collections", "hashlib", "itertools", "json", "pathlib", "time", "typing"}
     assert text.startswith('"""Driver of unit: ')

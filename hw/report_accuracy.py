@@ -1,0 +1,140 @@
+"""What a build says of its accuracy: the lines of the printed summary."""
+
+import math
+from bisect import bisect_left
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+
+from sim.accuracy import NormAccuracy, SharedAccuracy, SoftmaxAccuracy, UnaryAccuracy
+from sim.golden import (
+    Base2Spec,
+    LutSoftmaxSpec,
+    NormSpec,
+    SoftmaxRowSpec,
+    SoftmaxSpec,
+    WritableSpec,
+)
+
+from .result import ERROR_BOUND_ULP, Candidate
+
+__all__ = ["accuracy_lines", "rounded_up"]
+
+
+def rounded_up(bound: float) -> str:
+    """Return a bound with three decimals that is one, too."""
+    return f"{math.ceil(bound * 1000) / 1000:.3f}" if math.isfinite(bound) else "inf"
+
+
+@singledispatch
+def _measured(accuracy: Any, candidate: Candidate) -> tuple[str, list[str]]:
+    """Return over what was measured, and what else there is to say."""
+    raise TypeError(f"no report of a {type(accuracy).__name__}")
+
+
+@_measured.register
+def _(accuracy: UnaryAccuracy, candidate: Candidate) -> tuple[str, list[str]]:
+    # A direct table is right but for rounding, or it was given.
+    lines = _above(candidate, accuracy.max_ulp) if candidate.arch in ("pwl", "integer") else []
+    if accuracy.clipped:
+        lines.append(
+            f"{accuracy.clipped:,} codes have results beyond the output format and saturate"
+        )
+    every = f"a sample of {accuracy.codes:,}" if accuracy.sampled else f"all {accuracy.codes:,}"
+    return f"{every} input codes", lines
+
+
+@_measured.register
+def _(accuracy: SharedAccuracy, candidate: Candidate) -> tuple[str, list[str]]:
+    over = f"{accuracy.codes:,} pairs of function and input code"
+    return over, [
+        f"{name}: {text}"
+        for name, one in accuracy.functions.items()
+        for text in _measured(one, candidate)[1]
+    ]
+
+
+#: Why nothing bounds the error, by the kind of unit.
+_UNBOUNDED = {
+    SoftmaxSpec.kind: "exp(0) of the table is 0, and so may a sum be",
+    Base2Spec.kind: "2^f of the table is 0 somewhere, and so may a sum be, or a sum may be lost "
+                    "below its maximum",
+    NormSpec.kind: "a format inside is too narrow for some row, or epsilon has too few fraction "
+                   "bits",
+}  # fmt: skip
+
+
+def _above(candidate: Candidate, measured: float) -> list[str]:
+    """Return a line that says what to do, if the error is or may be 1 ulp or more."""
+    bound = candidate.bound_ulp
+    if max(measured, bound if bound is not None and math.isfinite(bound) else 0) < ERROR_BOUND_ULP:
+        return []
+    spec = candidate.spec.bare
+    if candidate.arch == "integer" or isinstance(spec, LutSoftmaxSpec):
+        remedy = "--method nnlut"
+    else:
+        remedy = "more --entries" if candidate.arch == "pwl" else "--arch pwl"
+    above = "above 1 ulp" if measured >= ERROR_BOUND_ULP else "may be above 1 ulp"
+    return [f"{above}: {remedy} would lower it"]
+
+
+def _rows(accuracy: SoftmaxAccuracy | NormAccuracy, candidate: Candidate) -> tuple[str, list[str]]:
+    lines, bound, spec = [], candidate.bound_ulp, candidate.spec
+    if bound is not None and math.isfinite(bound):
+        rows = "every row"
+        if isinstance(spec, WritableSpec):
+            norm = isinstance(spec.bare, NormSpec)
+            rows += ", any gamma and beta, and the lines" if norm else " and the tables"
+            rows += " of the build"
+        lines = [f"proved for {rows}: max at most {rounded_up(bound)} ulp"]
+    elif bound is not None:
+        lines = [f"no bound holds: {_UNBOUNDED[spec.bare.kind]}"]
+    lines += _above(candidate, accuracy.max_ulp)
+    return f"{accuracy.rows:,} rows ({accuracy.elements:,} elements)", lines
+
+
+@_measured.register
+def _(accuracy: SoftmaxAccuracy, candidate: Candidate) -> tuple[str, list[str]]:
+    over, lines = _rows(accuracy, candidate)
+    lines.append(
+        f"arg-max flips {accuracy.flips}, row sums {accuracy.sum_min:.4f} to {accuracy.sum_max:.4f}"
+    )
+    spec = candidate.spec.bare
+    if isinstance(spec, LutSoftmaxSpec) and spec.sums < spec.length:
+        lines.append(
+            f"sums above {spec.sums} are taken for it: --entries {spec.length} tells all apart"
+        )
+    if (longest := _longest_of_equal(spec)) < spec.length:
+        lines.append(
+            f"rows of more than {longest} equal logits are all 0: the output has too few bits for "
+            "them"
+        )
+    return over, lines
+
+
+def _longest_of_equal(spec: SoftmaxRowSpec) -> int:
+    """Return the elements of the longest row of equal logits that are not all 0."""
+    # The more there are, the less each has.
+    return bisect_left(
+        range(1, spec.length + 1), True,
+        key=lambda count: not spec.compute(np.zeros(count, np.int64)).any(),
+    )  # fmt: skip
+
+
+@_measured.register
+def _(accuracy: NormAccuracy, candidate: Candidate) -> tuple[str, list[str]]:
+    over, lines = _rows(accuracy, candidate)
+    if accuracy.clipped:
+        lines.append(f"{accuracy.clipped:,} results are beyond the output format and saturate")
+    return over, lines
+
+
+def accuracy_lines(candidate: Candidate) -> list[str]:
+    """Return what a build prints of the accuracy, a line each, the figures first."""
+    accuracy = candidate.accuracy
+    over, lines = _measured(accuracy, candidate)
+    if isinstance(candidate.spec, WritableSpec):
+        over += ", with the tables of the build"
+    figures = f"max {accuracy.max_ulp:.3f} ulp, RMS {accuracy.rms_ulp:.3f} ulp"
+    return [f"{figures}, against float64, over {over}", *lines]
