@@ -36,6 +36,7 @@ bench: .venv/dev
 	$(BIN)/python bench/layernorm.py --area
 	$(BIN)/python bench/functions.py
 	$(BIN)/python bench/shared.py
+	$(BIN)/python bench/writable.py
 	$(BIN)/python bench/folding.py
 	$(BIN)/python bench/genetic.py
 	$(BIN)/python bench/sizes.py

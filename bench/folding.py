@@ -8,6 +8,9 @@ GELU and hswish on (-4, 4), as GQA-LUT has them (both ends counted), SiLU on (-8
 """
 
 import itertools
+from collections.abc import Iterator
+
+from common import table
 
 from nnlut_train.fit import fit
 from nnlut_train.fit.making import make_problem
@@ -39,19 +42,15 @@ def best(
     return min(tables, key=lambda table: table.meta["cost"])
 
 
-def row(name: str, table: PwlTable, folded: PwlTable) -> str:
-    """Return a line of the printed table."""
+def row(name: str, table: PwlTable, folded: PwlTable) -> tuple[str, ...]:
+    """Return what is printed of a table."""
     gain = table.meta["cost"] / folded.meta["cost"]
     formats = f"{table.slope}, {table.intercept}"
-    return (
-        f"| {name:10} | {formats:10} | {table.storage_bits} bits | {table.meta['cost']:.3e} | "
-        f"{gain:4.1f} |"
-    )
+    return (f"{name:10}", f"{formats:10}", f"{table.storage_bits} bits",
+            f"{table.meta['cost']:.3e}", f"{gain:4.1f}")  # fmt: skip
 
 
-def main() -> None:
-    print("| function, scale | table | slope, intercept | storage | MSE | times the folded one's |")
-    print("|---|---|---|---|---|---|")
+def rows() -> Iterator[tuple[str, ...]]:
     for name, domain in (("gelu", (-4, 4)), ("silu", (-8, 8)), ("hswish", (-4, 4))):
         function = lookup(name, domain)
         for frac in (4, 5):
@@ -59,13 +58,19 @@ def main() -> None:
             output = function.whole_output_format(BITS, inputs)
             fold = fold_for(function, function.reduction, inputs, output)
             folded = best(function, inputs, output, fold, FORMATS)
-            for label, table in (
+            for label, found in (
                 ("plain, Q1.6", best(function, inputs, output, None, [Format(True, BITS, 6)])),
                 ("plain, best", best(function, inputs, output, None, FORMATS)),
                 ("folded, s8.8", best(function, inputs, output, fold, [Format(True, BITS, 8)])),
                 ("folded, best", folded),
             ):  # fmt: skip
-                print(f"| {name}, 2^-{frac} {row(label, table, folded)}", flush=True)
+                yield f"{name}, 2^-{frac}", *row(label, found, folded)
+
+
+def main() -> None:
+    head = ("function, scale", "table", "slope, intercept", "storage", "MSE",
+            "times the folded one's")  # fmt: skip
+    table(head, rows())
 
 
 if __name__ == "__main__":

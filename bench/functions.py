@@ -5,6 +5,9 @@ table: their columns are empty.
 """
 
 import sys
+from collections.abc import Iterator
+
+from common import table
 
 from hw.choices import DIRECT_BITS_MAX
 from hw.design import design
@@ -22,22 +25,20 @@ def figures(spec: UnarySpec, op: str) -> tuple[str, str]:
     return f"{cost.area:,.0f}", f"{unary_accuracy(spec, FUNCTIONS[op]).max_ulp:,.3f}"
 
 
-def main() -> None:
-    bits = int(sys.argv[1]) if len(sys.argv) > 1 else 8
-    print("| op | input | output | direct: GE | max ulp | pwl: GE | segments | max ulp |")
-    print("|---|---|---|---|---|---|---|---|")
+def rows(bits: int) -> Iterator[tuple[object, ...]]:
     for op in FUNCTIONS:
         request, direct = Request(op, bits), ("", "")
         if bits <= DIRECT_BITS_MAX:
             direct = figures(design(request, "direct"), op)
         spec = design(request, "pwl")
         area, error = figures(spec, op)
-        (table,) = [table for _, table in spec.tables()]
-        print(
-            f"| {op} | {spec.input} | {spec.output} | {' | '.join(direct)} | {area} | "
-            f"{table.entries} | {error} |",
-            flush=True,
-        )
+        ((_, lines),) = spec.tables()
+        yield op, spec.input, spec.output, *direct, area, lines.entries, error
+
+
+def main() -> None:
+    head = ("op", "input", "output", "direct: GE", "max ulp", "pwl: GE", "segments", "max ulp")
+    table(head, rows(int(sys.argv[1]) if len(sys.argv) > 1 else 8))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,10 @@ seeds of their operators in DEAP 1.4.1, on record: it says how lucky the one was
 import statistics
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
+
+from common import table
 
 from nnlut_train import protocol
 from nnlut_train.fit import fit
@@ -23,10 +26,7 @@ ON_RECORD = {
 }  # fmt: skip
 
 
-def main() -> None:
-    seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    print("| function | authors | DEAP | median here | ratio to authors | least | most | CPU s |")
-    print("|---|---|---|---|---|---|---|---|")
+def rows(seeds: int) -> Iterator[tuple[str, ...]]:
     for name, (authors, deap) in ON_RECORD.items():
         case, problem = protocol.CASES[name], protocol.problem(name, 8)
         if not case.shared:
@@ -34,14 +34,18 @@ def main() -> None:
             problem = replace(problem, slope=wide, intercept=wide)
         errors, begin = [], time.process_time()
         for seed in range(seeds):
-            table = fit(problem, "genetic", seed=seed, cache=False)
-            errors.append(grid_mse(table, case.function, case.function.domain))
+            found = fit(problem, "genetic", seed=seed, cache=False)
+            errors.append(grid_mse(found, case.function, case.function.domain))
         seconds = (time.process_time() - begin) / seeds
         median = statistics.median(errors)
-        print(
-            f"| {name} | {authors:.2e} | {deap:.2e} | {median:.2e} | {median / authors:.2f} | "
-            f"{min(errors):.2e} | {max(errors):.2e} | {seconds:.2f} |"
-        )
+        yield (name, f"{authors:.2e}", f"{deap:.2e}", f"{median:.2e}", f"{median / authors:.2f}",
+               f"{min(errors):.2e}", f"{max(errors):.2e}", f"{seconds:.2f}")  # fmt: skip
+
+
+def main() -> None:
+    head = ("function", "authors", "DEAP", "median here", "ratio to authors", "least", "most",
+            "CPU s")  # fmt: skip
+    table(head, rows(int(sys.argv[1]) if len(sys.argv) > 1 else 5))
 
 
 if __name__ == "__main__":

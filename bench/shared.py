@@ -5,6 +5,9 @@ some minutes more: the same with tables in registers.
 """
 
 import sys
+from collections.abc import Iterator
+
+from common import table
 
 from hw.design import design
 from hw.request import Request
@@ -28,9 +31,19 @@ def area(spec: Spec) -> float:
 
 
 def main() -> None:
-    print("| bits | functions | shared | separate lines | separate direct |")
-    print("|---|---|---|---|---|")
-    details = []
+    details: list[tuple[object, ...]] = []
+    head = ("bits", "functions", "shared", "separate lines", "separate direct")
+    table(head, areas(details))
+    print()
+    head = ("bits", "functions", "function", "slope", "intercept", "max ulp shared", "by itself")
+    table(head, details)
+    if "--writable" in sys.argv[1:]:
+        print()
+        table(("bits", "functions", "writable shared", "writable separate"), writable())
+
+
+def areas(details: list[tuple[object, ...]]) -> Iterator[tuple[object, ...]]:
+    """Yield the areas, and append the formats and errors of the functions to `details`."""
     for bits, ops in CASES:
         request = Request(ops, bits)
         spec = design(request, "pwl")
@@ -40,22 +53,19 @@ def main() -> None:
             sum(value for (_, kind), value in single.items() if kind == arch)
             for arch in ("pwl", "direct")
         )
-        print(f"| {bits} | {ops.replace(',', ', ')} | {area(spec):,.0f} | {lines:,.0f} | "
-              f"{direct:,.0f} |", flush=True)  # fmt: skip
-        for op, table in zip(request.ops, spec.functions, strict=True):
+        yield (bits, ops.replace(",", ", "), f"{area(spec):,.0f}", f"{lines:,.0f}",
+               f"{direct:,.0f}")  # fmt: skip
+        for op, one in zip(request.ops, spec.functions, strict=True):
             (alone,) = (unit for name, arch, unit in units if (name, arch) == (op, "pwl"))
-            errors = [unary_accuracy(unit, lookup(op)).max_ulp for unit in (PwlSpec(table), alone)]
-            details.append(f"| {bits} | {len(request.ops)} | {op} | {table.slope} | "
-                           f"{table.intercept} | {errors[0]:.3f} | {errors[1]:.3f} |")  # fmt: skip
-    print("\n| bits | functions | function | slope | intercept | max ulp shared | by itself |")
-    print("|---|---|---|---|---|---|---|")
-    print("\n".join(details))
-    if "--writable" in sys.argv[1:]:
-        print("\n| bits | functions | writable shared | writable separate |\n|---|---|---|---|")
-        for bits, ops in CASES[:3]:
-            whole, *single = (area(design(request, "pwl")) for request in _writable(bits, ops))
-            print(f"| {bits} | {ops.replace(',', ', ')} | {whole:,.0f} | {sum(single):,.0f} |",
-                  flush=True)  # fmt: skip
+            errors = [unary_accuracy(unit, lookup(op)).max_ulp for unit in (PwlSpec(one), alone)]
+            details.append((bits, len(request.ops), op, one.slope, one.intercept,
+                            *(f"{error:.3f}" for error in errors)))  # fmt: skip
+
+
+def writable() -> Iterator[tuple[object, ...]]:
+    for bits, ops in CASES[:3]:
+        whole, *single = (area(design(request, "pwl")) for request in _writable(bits, ops))
+        yield bits, ops.replace(",", ", "), f"{whole:,.0f}", f"{sum(single):,.0f}"
 
 
 def _writable(bits: int, ops: str) -> list[Request]:

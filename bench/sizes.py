@@ -5,6 +5,9 @@ table's certificate leaves open: 0 is a proved optimum.
 """
 
 import time
+from collections.abc import Iterator
+
+from common import table
 
 from nnlut_train.fit import fit
 from nnlut_train.fit.making import make_problem
@@ -20,9 +23,7 @@ CASES = (
 )  # fmt: skip
 
 
-def main() -> None:
-    print("| function | input bits | entries | objective, constraints | cost | gap | seconds |")
-    print("|---|---|---|---|---|---|---|")
+def rows() -> Iterator[tuple[object, ...]]:
     for name in ("gelu", "sigmoid"):
         function = FUNCTIONS[name]
         for bits, entries, options in CASES:
@@ -39,11 +40,13 @@ def main() -> None:
                 problem.objective,
                 *(f"{k} {v}" for k, v in options.items() if k != "objective"),
             ]
-            print(
-                f"| {name} | {bits} | {entries} | {', '.join(asked)} | {meta['cost']:.3e} | "
-                f"{100 * meta['certificate']['gap']:.2g} % | {seconds:.2f} |",
-                flush=True,
-            )
+            yield (name, bits, entries, ", ".join(asked), f"{meta['cost']:.3e}",
+                   f"{100 * meta['certificate']['gap']:.2g} %", f"{seconds:.2f}")  # fmt: skip
+
+
+def main() -> None:
+    head = ("function", "input bits", "entries", "objective, constraints", "cost", "gap", "seconds")
+    table(head, rows())
 
 
 if __name__ == "__main__":

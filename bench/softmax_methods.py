@@ -10,13 +10,13 @@ What is told of one method only is printed instead with --base2, --ibert or --ro
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from unittest import mock
 
 import numpy as np
+from common import spec_of, table
 
-from hw.design import design
 from hw.report_accuracy import rounded_up
 from hw.request import Request
 from hw.synth import synthesize
@@ -31,7 +31,7 @@ from sim.accuracy import (
     unary_accuracy,
 )
 from sim.base2_bound import base2_bound
-from sim.golden import Base2Spec, IbertNormSpec, RowSpec, UnarySpec
+from sim.golden import Base2Spec, IbertNormSpec, RowSpec, SoftmaxRowSpec, UnarySpec
 
 #: What is compared, by name.
 CASES: list[tuple[str, Request]] = [
@@ -51,12 +51,12 @@ FRACS = (4, 3)
 AREA_LENGTH = 64
 #: Random rows of what is told of one method: for the proofs more.
 ROWS, BASE2_ROWS = 20_000, 100_000
+IBERT_BITS = (8, 12, 16)
+#: What `figures` are.
+NAMES = ("max error", "MSE", "flips", "row sums")
 
-
-def spec_of(request: Request) -> RowSpec:
-    spec = design(request, request.wanted[0])
-    assert isinstance(spec, RowSpec)
-    return spec
+#: Rows of a table, as they are measured.
+Rows = Iterator[Sequence[object]]
 
 
 def latency(spec: RowSpec) -> str:
@@ -71,82 +71,77 @@ def table_bytes(spec: RowSpec) -> int:
     return math.ceil(bits / 8) if counted is None else counted
 
 
-def row(*cells: object) -> None:
-    print(f"| {' | '.join(map(str, cells))} |")
-
-
-def head(*cells: str) -> None:
-    print()
-    row(*cells)
-    print("|" + "---|" * len(cells))
-
-
-def figures(spec: RowSpec, a: SoftmaxAccuracy) -> tuple[str, ...]:
+def figures(spec: SoftmaxRowSpec, a: SoftmaxAccuracy) -> tuple[str, ...]:
     """Return largest error, mean squared error, flips and row sums."""
     return (f"{a.max_ulp / spec.one:.4f}", f"{a.mse:.2e}", f"{a.flips:,}",
             f"{a.sum_min:.3f} to {a.sum_max:.3f}")  # fmt: skip
 
 
-def protocol(frac: int) -> None:
-    names = ("max error", "MSE", "flips", "row sums")
-    head(f"scale 1/{1 << frac}", "length", *names, "floor")
+def protocol(frac: int) -> Rows:
     for name, request in CASES:
-        spec = spec_of(replace(request, input_frac=frac))
+        spec = spec_of(SoftmaxRowSpec, replace(request, input_frac=frac))
         for length in LENGTHS:
             rows = protocol_rows(spec, length)
             a = softmax_accuracy(spec, rows)
-            row(name, length, *figures(spec, a), f"{softmax_floor(spec, rows):.2e}")
+            yield name, length, *figures(spec, a), f"{softmax_floor(spec, rows):.2e}"
 
 
-def everything(area: bool) -> None:
-    gates = ("area",) if area else ()
-    head("method", "bytes of tables", "max error", "MSE", "flips", "row sums", "latency", *gates)
+def everything(area: bool) -> Rows:
     for name, request in CASES:
-        spec = spec_of(request)
+        spec = spec_of(SoftmaxRowSpec, request)
         cells = [name, table_bytes(spec), *figures(spec, softmax_accuracy(spec))]
         cells.append(latency(spec))
         if area:
             short = replace(request, length=AREA_LENGTH)
-            cost = synthesize(to_verilog(spec_of(short), "softmax", name), "softmax", "generic")
-            cells.append(f"{cost.area:,.0f} GE")
-        row(*cells)
+            verilog = to_verilog(spec_of(SoftmaxRowSpec, short), "softmax", name)
+            cells.append(f"{synthesize(verilog, 'softmax', 'generic').area:,.0f} GE")
+        yield cells
 
 
 def base2() -> None:
     """Print the measured and the proved error of base 2, by tables of several sizes."""
     requests = {"pwl, 16 segments": {}, "direct": {"arch": "direct"},
                 "pwl, 8 segments": {"entries": 8}, "pwl, 4 segments": {"entries": 4}}  # fmt: skip
-    specs = {name: spec_of(Request("softmax", method="base2", **options))
+    specs = {name: spec_of(Base2Spec, Request("softmax", method="base2", **options))
              for name, options in requests.items()}  # fmt: skip
     default = specs["pwl, 16 segments"]
-    assert isinstance(default, Base2Spec)
     # x + x/2 - x/16 is 23/16 x.
     specs["16 segments, SOLE's factor"] = replace(default, factor=23 << (default.factor_frac - 4))
-    head("tables", "rows", "max ulp", "proved at most", "RMS ulp", "flips", "latency")
+    print()
+    table(("tables", "rows", "max ulp", "proved at most", "RMS ulp", "flips", "latency"),
+          _base2(specs))  # fmt: skip
+
+
+def _base2(specs: dict[str, Base2Spec]) -> Rows:
     for name, spec in specs.items():
-        assert isinstance(spec, Base2Spec)
         a = softmax_accuracy(spec, count=BASE2_ROWS)
-        row(name, f"{a.rows:,}", f"{a.max_ulp:.3f}", rounded_up(base2_bound(spec)),
-            f"{a.rms_ulp:.4f}", a.flips, latency(spec))  # fmt: skip
+        yield (name, f"{a.rows:,}", f"{a.max_ulp:.3f}", rounded_up(base2_bound(spec)),
+               f"{a.rms_ulp:.4f}", a.flips, latency(spec))  # fmt: skip
 
 
 def ibert() -> None:
     """Print the errors of I-BERT's units: of functions for every code, of rows measured."""
-    widths = (8, 12, 16)
-    head("unit", *(f"{bits} bits" for bits in widths))
+    print()
+    table(("unit", *(f"{bits} bits" for bits in IBERT_BITS)), _ibert_functions())
+    print()
+    table(("unit", "bits in", "bits out", "length", "rows", "max ulp", "RMS ulp"), _ibert_rows())
+
+
+def _ibert_functions() -> Rows:
     for op in ("exp", "gelu", "sqrt"):
-        units = [design(Request(op, bits, method="ibert"), "integer") for bits in widths]
-        assert all(isinstance(unit, UnarySpec) for unit in units)
-        row(op, *(f"{unary_accuracy(unit, lookup(op)).max_ulp:.3g} ulp" for unit in units))
-    head("unit", "bits in", "bits out", "length", "rows", "max ulp", "RMS ulp")
+        units = [spec_of(UnarySpec, Request(op, bits, method="ibert")) for bits in IBERT_BITS]
+        yield op, *(f"{unary_accuracy(unit, lookup(op)).max_ulp:.3g} ulp" for unit in units)
+
+
+def _ibert_rows() -> Rows:
     for op, sizes in (("softmax", (8, 10, 12)), ("layernorm", (8, 16))):
         for bits in sizes:
             for length in (128, 1024):
-                spec = spec_of(Request(op, bits, method="ibert", length=length))
+                spec = spec_of(RowSpec, Request(op, bits, method="ibert", length=length))
                 norm = isinstance(spec, IbertNormSpec)
                 a = (norm_accuracy if norm else softmax_accuracy)(spec, count=ROWS)
-                row(op, bits, spec.output.bits, f"{length:,}", f"{a.rows:,}",
-                    f"{a.max_ulp:.2f}", f"{a.rms_ulp:.3f}")  # fmt: skip
+                yield (op, bits, spec.output.bits, f"{length:,}", f"{a.rows:,}",
+                       f"{a.max_ulp:.2f}", f"{a.rms_ulp:.3f}")  # fmt: skip
 
 
 def cut(value: np.ndarray, divisor: int) -> np.ndarray:
@@ -156,19 +151,25 @@ def cut(value: np.ndarray, divisor: int) -> np.ndarray:
 
 def rounding() -> None:
     """Print what rexp and lut2d would be, were indices of their second tables cut off."""
+    print()
+    table(("method", "length", "indices", *NAMES), _rounding())
+
+
+def _rounding() -> Rows:
     # The product of rexp is rounded in either case.
     places: dict[str, tuple[str, ...]] = {
-        "rexp": ("sim.golden.lut_softmax",), "lut2d": ("sim.golden.lut_softmax", "sim.golden.lut2d")
+        "rexp": ("sim.golden.lut_softmax",),
+        "lut2d": ("sim.golden.lut_softmax", "sim.golden.lut2d"),
     }
-    head("method", "length", "indices", "max error", "MSE", "flips", "row sums")
     for method, modules in places.items():
-        spec = spec_of(Request("softmax", method=method))
+        spec = spec_of(SoftmaxRowSpec, Request("softmax", method=method))
         for length in LENGTHS:
             rows = protocol_rows(spec, length)
-            row(method, length, "rounded", *figures(spec, softmax_accuracy(spec, rows)))
+            yield method, length, "rounded", *figures(spec, softmax_accuracy(spec, rows))
             with mock.patch.multiple(modules[0], round_divide=cut), \
                  mock.patch.multiple(modules[-1], round_divide=cut):  # fmt: skip
-                row(method, length, "cut off", *figures(spec, softmax_accuracy(spec, rows)))
+                a = softmax_accuracy(spec, rows)
+            yield method, length, "cut off", *figures(spec, a)
 
 
 #: What is told of one method, by its option.
@@ -180,8 +181,8 @@ def main() -> None:
     parser.add_argument("--area", action="store_true",
                         help=f"also synthesise every unit, for rows of {AREA_LENGTH}")  # fmt: skip
     for name, what in DETAILS.items():
-        parser.add_argument(f"--{name}", action="store_true",
-                            help=f"{what.__doc__}".lower().rstrip("."))  # fmt: skip
+        text = (what.__doc__ or "").rstrip(".")
+        parser.add_argument(f"--{name}", action="store_true", help=text[:1].lower() + text[1:])
     arguments = parser.parse_args()
     wanted = [what for name, what in DETAILS.items() if getattr(arguments, name)]
     for what in wanted:
@@ -189,8 +190,11 @@ def main() -> None:
     if wanted and not arguments.area:
         return
     for frac in FRACS:
-        protocol(frac)
-    everything(arguments.area)
+        print()
+        table((f"scale 1/{1 << frac}", "length", *NAMES, "floor"), protocol(frac))
+    print()
+    head = ("method", "bytes of tables", *NAMES, "latency", *["area"] * arguments.area)
+    table(head, everything(arguments.area))
 
 
 if __name__ == "__main__":

@@ -5,8 +5,10 @@
 
 import sys
 import tempfile
-import time
+from collections.abc import Iterator
 from pathlib import Path
+
+from common import table
 
 from hw.catalogue import KINDS
 from hw.design import design
@@ -17,20 +19,19 @@ from sim.stress import stress_verilog
 BEATS = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
 
 
-def main() -> None:
-    print("| unit | beats | rows | clocks | beats a second |")
-    print("|---|---|---|---|---|")
+def rows() -> Iterator[tuple[str, ...]]:
     for name, options in KINDS.items():
         request = Request(**options)
         spec = design(request, request.wanted[0])
         with tempfile.TemporaryDirectory() as folder:
             verilog = Path(folder) / "top.v"
             verilog.write_text(to_verilog(spec, "top", name))
-            began = time.monotonic()
             done = stress_verilog(spec, verilog, "top", BEATS)
-        speed = done.beats / (time.monotonic() - began)
-        print(f"| {name} | {done.beats:,} | {done.rows:,} | {done.clocks:,} | {speed:,.0f} |",
-              flush=True)  # fmt: skip
+        yield name, f"{done.beats:,}", f"{done.rows:,}", f"{done.clocks:,}"
+
+
+def main() -> None:
+    table(("unit", "beats", "rows", "clocks"), rows())
 
 
 if __name__ == "__main__":

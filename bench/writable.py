@@ -1,14 +1,17 @@
 """What tables that are written at run time cost: ``python bench/writable.py``, some minutes.
 
-Gate equivalents of the generic cells, and the resources of ``--target xilinx``, of units with constant tables of lines and of the same ones with writable tables; INT8, the norm
-INT16 in. Row units of up to 128 elements. The writable norm has gamma and beta, which the constant
-one gets here as numbers drawn from N(1, 0.3) and N(0, 0.5), numpy's default_rng(0).
+Gate equivalents of the generic cells, and the resources of ``--target xilinx``, of units with
+constant tables of lines and of the same ones with writable tables; INT8, the norm INT16 in; rows of
+up to 128. The writable norm has gamma and beta, which the constant one gets here as numbers drawn
+from N(1, 0.3) and N(0, 0.5), numpy's default_rng(0).
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from common import table
 
 from hw.cost import AsicCost, FpgaCost
 from hw.design import design
@@ -42,19 +45,26 @@ def figures(request: Request) -> tuple[str, str]:
     gates, fpga = synthesize_all(verilog, "unit", ["generic", "xilinx"])
     assert isinstance(gates, AsicCost)
     assert isinstance(fpga, FpgaCost)
-    parts = {"LUT": fpga.luts, "FF": fpga.flip_flops, "LUT of memory": fpga.lutram,
-             "DSP": fpga.dsp, "BRAM": fpga.bram}  # fmt: skip
+    # LUTs are those of memories, too.
+    parts = {"LUT": int(fpga.size), "FF": fpga.flip_flops, "DSP": fpga.dsp, "BRAM": fpga.bram}
     used = ", ".join(f"{count:,} {name}" for name, count in parts.items() if count)
     return f"{gates.area:,.0f} GE", used
 
 
-def main() -> None:
-    print("| unit | entries | constant | writable | xilinx, constant | xilinx, writable |")
-    print("|---|---|---|---|---|---|")
+def rows() -> Iterator[tuple[object, ...]]:
+    """Yield the rows of the table, one a unit."""
     for name, request in CASES:
-        constant, writable = (figures(replace(request, tables=kind)) for kind in ("rom", "writable"))
+        constant, writable = (
+            figures(replace(request, tables=kind)) for kind in ("rom", "writable")
+        )
         cells = (cell for pair in zip(constant, writable, strict=True) for cell in pair)
-        print(f"| {name} | {request.entries} | {' | '.join(cells)} |", flush=True)
+        yield name, request.entries, *cells
+
+
+def main() -> None:
+    table(
+        ("unit", "entries", "constant", "writable", "xilinx, constant", "xilinx, writable"), rows()
+    )
 
 
 if __name__ == "__main__":

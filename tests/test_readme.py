@@ -65,6 +65,16 @@ def test_the_norm_figures_in_the_docs_are_what_the_benchmark_prints():
     assert set(rows(done.stdout)) <= set(page)
 
 
+def test_the_figures_of_ibert_in_the_docs_are_what_the_benchmark_prints():
+    done = subprocess.run(
+        [sys.executable, "bench/softmax_methods.py", "--ibert"], cwd=ROOT, capture_output=True,
+        text=True, check=True,
+    )  # fmt: skip
+    page = rows((ROOT / "docs/softmax_methods.md").read_text(encoding="utf-8"))
+    assert len(rows(done.stdout)) == 15
+    assert set(rows(done.stdout)) <= set(page)
+
+
 def test_the_optimal_figures_are_what_the_benchmark_prints():
     done = subprocess.run(
         [sys.executable, "bench/optimal.py"], cwd=ROOT, capture_output=True, text=True, check=True

@@ -113,7 +113,8 @@ def read_table(path: Path | str) -> Any:
 def writes(tables: Mapping[str, Any]) -> list[tuple[int, int]]:
     """Return the writes, ``(byte address, word)``, that load tables and commit them.
 
-    They must be done in this order, and find no commit pending; all tables are checked before there is any write.
+    They must be done in this order, and find no commit pending; all tables are checked before
+    there is any write.
 
     Parameters
     ----------

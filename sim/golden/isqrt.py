@@ -47,9 +47,10 @@ def stages_of(bits: int, iterations: int, per_stage: int) -> int:
 
 
 def quotient_bits(bits: int) -> int:
-    """Return the bits of ``floor(n / x)``, n of `bits` bits: for x >= floor(sqrt(n)) = s, <= s + 2.
+    """Return how many bits hold every quotient ``floor(n / x)`` of i-sqrt, n of `bits` bits.
 
-    Both s and s + 2 have at most one bit more than half of `bits`.
+    With ``s = floor(sqrt(n))``, no step gives an x below s; so the quotient is at most s + 2. s has
+    at most half of `bits`, rounded up, and s + 2 at most one bit more.
     """
     return (bits + 1) // 2 + 1
 

@@ -1,5 +1,6 @@
 """How many beats a unit holds, and that the gate of a writable one never stops what it takes."""
 
+import functools
 import random
 
 import pytest
@@ -24,6 +25,11 @@ SPECS = {
 GATED = ("gelu", "two lanes", "exp", "masked softmax", "norm", "one beat", "short rows", "base2")
 
 
+@functools.cache
+def spec_named(name):
+    return SPECS[name]()
+
+
 def offer(ctx, unit, code, last):
     payload = unit.i.payload
     lanes = unit.spec.lanes
@@ -35,7 +41,7 @@ def offer(ctx, unit, code, last):
 
 @pytest.mark.parametrize("name", SPECS)
 def test_a_unit_holds_what_it_states(name):
-    spec = SPECS[name]()
+    spec = spec_named(name)
     unit, found = unit_of(spec), []
 
     async def testbench(ctx):
@@ -59,7 +65,7 @@ def test_a_unit_holds_what_it_states(name):
 @pytest.mark.parametrize("stall", [0.0, 0.4])
 @pytest.mark.parametrize("name", GATED)
 def test_the_gate_takes_every_beat_that_the_unit_takes(name, stall):
-    spec, draw = SPECS[name](), random.Random(7)
+    spec, draw = spec_named(name), random.Random(7)
     plain, gated = unit_of(spec), unit_of(WritableSpec(spec))
     m = Module()
     m.submodules.plain, m.submodules.gated = plain, gated

@@ -4,9 +4,11 @@ import json
 import re
 
 from building import content, one_error, small
+from faults import spec_of
 from writing import driver_of
 
 from hw import build as hw_build
+from hw.axi import ports
 from hw.manifest import check_folder, load_build
 from sim.golden import WritableSpec
 from sim.golden.register_files import files_of
@@ -52,6 +54,15 @@ def test_a_unit_of_constants_has_no_registers(tmp_path, own_folder):
     assert "registers" not in load_build(tmp_path / "out").manifest
     names = content(tmp_path / "out")
     assert not [name for name in names if "driver" in name or "regs" in name]
+
+
+def test_the_ports_say_what_clears_the_flags():
+    spec = spec_of("softmax", 5, length=6, lanes=2, entries=4)
+    for unit, clears in ((spec, False), (WritableSpec(spec), True)):
+        meanings = {port.name: port.meaning for port in ports(unit)}
+        for flag in ("overlong", "holes"):
+            assert "stays high until reset" in meanings[flag]
+            assert meanings[flag].endswith("or CONTROL.clear") == clears
 
 
 def test_direct_tables_cannot_be_writable(own_folder, capsys):

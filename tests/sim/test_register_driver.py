@@ -171,7 +171,8 @@ def test_the_driver_drives(lines):
         unit.load({"table": GOOD | {"slopes": [99] * 4}})
     memory.left = 10**9
     with pytest.raises(
-        module.DriverError, match=r"^a commit is still pending after 0\.05 s: the row that has begun"
+        module.DriverError,
+        match=r"^a commit is still pending after 0\.05 s: the row that has begun",
     ):
         unit.load({"table": GOOD}, timeout=0.05)
     assert memory.writes == []
