@@ -1,6 +1,5 @@
 """Whether the options of a request are in range and go together."""
 
-import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,30 @@ if TYPE_CHECKING:
     from .request import Request
 
 __all__ = ["check"]
+
+#: Epsilon, and magnitudes of gamma and beta, up to which the sums inside a norm are of 62 bits.
+EPS_MAX, GAIN_MAX = 1e6, 1024.0
+
+#: Words that name no module in Verilog or C, and so no build.
+KEYWORDS = frozenset(
+    re.findall(
+        r"\w+",
+        """
+    always and assign auto begin bool break buf bufif0 bufif1 case casex casez cell char class cmos
+    config const continue deassign default defparam design disable do double edge else end endcase
+    endconfig endfunction endgenerate endmodule endprimitive endspecify endtable endtask enum event
+    extern float for force forever fork function generate genvar goto highz0 highz1 if ifnone incdir
+    include initial inline inout input instance int integer join large liblist library localparam
+    long logic macromodule main medium module nand negedge nmos nor noshowcancelled not notif0
+    notif1 or output parameter pmos posedge primitive pull0 pull1 pulldown pullup
+    pulsestyle_ondetect pulsestyle_onevent rcmos real realtime reg register release repeat restrict
+    return rnmos rpmos rtran rtranif0 rtranif1 scalared short showcancelled signed sizeof small
+    specify specparam static strong0 strong1 struct supply0 supply1 switch table task time tran
+    tranif0 tranif1 tri tri0 tri1 triand trior trireg typedef union unsigned use uwire vectored void
+    volatile wait wand weak0 weak1 while wire wor xnor xor
+    """,
+    )
+)
 
 
 def _within(name: str, value: float, low: float, high: float, context: str = "") -> None:
@@ -70,8 +93,11 @@ def _names(request: "Request") -> None:
         ("--precision", request.precision or "uint8", PRECISIONS),
     ):
         _one_of(name, value, allowed)
-    if request.module is not None and not re.fullmatch(r"[A-Za-z_]\w*", request.module, re.ASCII):
-        raise UsageError(f"--name must be a Verilog identifier, not {request.module!r}")
+    name = request.module
+    if name is not None and (
+        not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or name.lower() in KEYWORDS
+    ):
+        raise UsageError(f"--name must be a Verilog identifier, not {name!r}")
 
 
 def _functions(request: "Request") -> None:
@@ -168,15 +194,15 @@ def _ranges(request: "Request") -> None:
         # Its tables grow with the accuracy of the output.
         _within("--output-frac", request.output_frac, 0, 14, " for softmax")
     if norm:
-        if not 0 <= request.eps < math.inf:
-            raise UsageError(f"--eps must be a number of at least 0, not {request.eps}")
+        if not 0 <= request.eps <= EPS_MAX:
+            raise UsageError(f"--eps must be 0 to {EPS_MAX:g}, not {request.eps}")
         for name, values in (("--gamma", request.gamma), ("--beta", request.beta)):
             if values is not None and len(values) != request.length:
                 raise UsageError(
                     f"{name} must have --length = {request.length} numbers, not {len(values)}"
                 )
-            if values is not None and not all(map(math.isfinite, values)):
-                raise UsageError(f"{name} must be finite numbers")
+            if values is not None and not all(abs(value) <= GAIN_MAX for value in values):
+                raise UsageError(f"{name} must have numbers of at most {GAIN_MAX:g} either way")
 
 
 def _table(request: "Request") -> None:
@@ -195,6 +221,10 @@ def _table(request: "Request") -> None:
         raise UsageError(
             "--table must be of one input scale (one of FILE.frac*.json), not the shared "
             f"one of {len(scales)} scales"
+        )
+    if table.output.bits != request.output_bits:
+        raise UsageError(
+            f"--output-bits must be the table's {table.output.bits}, not {request.output_bits}"
         )
     if table.input.bits != request.bits:
         raise UsageError(f"--bits must be the table's {table.input.bits}, not {request.bits}")

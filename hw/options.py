@@ -1,6 +1,7 @@
 """The options that say what to build: the same for `hw.build` and `sim.run`."""
 
 import argparse
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,17 @@ def _numbers(text: str) -> tuple[float, ...]:
     """Read a file of real numbers: .npy, or text with white space between."""
     path = Path(text)
     try:
-        values = np.load(path) if path.suffix == ".npy" else np.loadtxt(path)
-        return tuple(np.atleast_1d(values).astype(np.float64).ravel().tolist())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an empty file: what it should have is told later
+            values = np.load(path) if path.suffix == ".npy" else np.loadtxt(path)
     except (OSError, ValueError, TypeError, EOFError) as error:
         why = getattr(error, "strerror", None) or error
         raise argparse.ArgumentTypeError(f"{text} must be a file of numbers: {why}") from error
+    if values.ndim > 1 or values.dtype.kind not in "iuf":
+        raise argparse.ArgumentTypeError(
+            f"{text} must have real numbers in one dimension, not {values.dtype} in {values.ndim}"
+        )
+    return tuple(np.atleast_1d(values).astype(np.float64).tolist())
 
 
 def add_request(parser: argparse.ArgumentParser, *, op_required: bool = True) -> None:

@@ -98,7 +98,8 @@ class Request:
     def __post_init__(self) -> None:
         norm = self.op in EPS
         self._default("bits", 16 if norm else 8)
-        self._default("output_bits", 8 if norm else self.bits)
+        unary = self.bits if self.table is None else self.table.output.bits
+        self._default("output_bits", 8 if norm else unary)
         if self.op in ROW_OPS:
             self._default("length", 128)
         if norm:

@@ -19,12 +19,14 @@ def _triggered(text: str) -> str:
     Set where it is declared, as Yosys does, a register makes no event in SystemVerilog, and a block
     whose inputs never change leaves its outputs X.
     """
-    modules = []
-    for module in re.split(r"(?<=^endmodule\n)", text, flags=re.MULTILINE):
-        initial = "".join(f"  initial {name} ={zero}\n" for name, zero in _TRIGGER.findall(module))
-        module = _TRIGGER.sub(r"  reg \1 ;\n", module)
-        modules.append(re.sub(r"^endmodule\n", lambda end: initial + end[0], module, flags=re.M))
-    return "".join(modules)
+    modules = re.split(r"(?<=^endmodule\n)", text, flags=re.MULTILINE)
+    return "".join(map(_with_triggers, modules))
+
+
+def _with_triggers(module: str) -> str:
+    initial = "".join(f"  initial {name} ={zero}\n" for name, zero in _TRIGGER.findall(module))
+    body, end, rest = _TRIGGER.sub(r"  reg \1 ;\n", module).rpartition("endmodule\n")
+    return f"{body}{initial}{end}{rest}"
 
 
 def to_verilog(spec: Spec, name: str, description: str) -> str:

@@ -56,23 +56,7 @@ def _main(argv: Sequence[str] | None) -> None:
     if (arguments.build is None) == (arguments.op is None):
         raise UsageError("either --op or --build must be given, and not both")
     if arguments.build is not None:
-        if arguments.vcd is not None:
-            raise UsageError("--vcd goes with --op, not with --build")
-        build = load_build(arguments.build)
-        if arguments.beats is not None:
-            if arguments.beats < 1:
-                raise UsageError(f"--beats must be at least 1, not {arguments.beats}")
-            done = stress_verilog(
-                build.spec(), build.verilog, build.name, arguments.beats, seed=arguments.seed
-            )
-            print(f"{build.verilog}: {done.beats:,} beats in {done.rows:,} rows equal to the")
-            print(
-                f"golden model's, in {done.clocks:,} clocks of Icarus Verilog, with random stalls"
-            )
-            return
-        beats = simulate_verilog(build, seed=arguments.seed)
-        print(f"{build.verilog}: {beats:,} results equal to the test vectors in Icarus Verilog,")
-        print("at full rate and with random stalls on both sides")
+        _simulate_build(arguments)
         return
     if arguments.beats is not None:
         raise UsageError("--beats goes with --build, not with --op")
@@ -81,6 +65,33 @@ def _main(argv: Sequence[str] | None) -> None:
     vcds = {arch: _vcd(arguments.vcd, arch if len(archs) > 1 else "") for arch in archs}
     for arch in archs:
         _simulate(request, arch, vcds[arch])
+
+
+def _simulate_build(arguments: argparse.Namespace) -> None:
+    """Simulate the Verilog of a build."""
+    if arguments.vcd is not None:
+        raise UsageError("--vcd goes with --op, not with --build")
+    # What was built is in the manifest; only the seed is of the simulation, too.
+    default = parser()
+    for name in Request.__dataclass_fields__.keys() - {"op", "seed"}:
+        if getattr(arguments, name) != default.get_default(name):
+            option = "--name" if name == "module" else f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option} goes with --op, not with --build")
+    if not 0 <= arguments.seed < 2**32:
+        raise UsageError(f"--seed must be 0 to {2**32 - 1}, not {arguments.seed}")
+    build = load_build(arguments.build)
+    if arguments.beats is None:
+        beats = simulate_verilog(build, seed=arguments.seed)
+        print(f"{build.verilog}: {beats:,} results equal to the test vectors in Icarus Verilog,")
+        print("at full rate and with random stalls on both sides")
+        return
+    if arguments.beats < 1:
+        raise UsageError(f"--beats must be at least 1, not {arguments.beats}")
+    done = stress_verilog(
+        build.spec(), build.verilog, build.name, arguments.beats, seed=arguments.seed
+    )
+    print(f"{build.verilog}: {done.beats:,} beats in {done.rows:,} rows equal to the golden")
+    print(f"model's, in {done.clocks:,} clocks of Icarus Verilog, with random stalls")
 
 
 def _vcd(path: Path | None, arch: str) -> Path | None:

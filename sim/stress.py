@@ -28,7 +28,7 @@ FLAGS = ("overlong", "holes")
 
 TESTBENCH = """\
 `timescale 1ns/1ps
-module testbench;
+module nnlut_testbench;
   reg aclk = 0, aresetn = 0;
   always #5 aclk = ~aclk;
 
@@ -232,7 +232,7 @@ def stress_verilog(
             (work / file).write_bytes(data)
         (work / "testbench.v").write_text(_testbench(spec, name, vectors, widths, seed))
         commands = (
-            ["iverilog", "-g2005", "-o", "run.vvp", "-s", "testbench", "testbench.v",
+            ["iverilog", "-g2005", "-o", "run.vvp", "-s", "nnlut_testbench", "testbench.v",
              str(verilog.absolute())],
             ["vvp", "-n", "run.vvp"],
         )  # fmt: skip

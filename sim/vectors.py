@@ -137,8 +137,7 @@ def make_vectors(spec: Spec, seed: int = 0) -> Vectors:
         row = np.resize(spec.input.codes(), spec.longest + 1)
         users = [np.zeros(len(row), dtype=np.int64)] if spec.user_bits else None
         parts.insert(1, Stimulus("too long", [row], users=users))
-    if spec.lanes > 1:
-        parts.append(runs[-1])
+    parts += [run for run in runs if run.keeps is not None]
     return vectors_of(spec, parts)
 
 

@@ -104,11 +104,10 @@ class Base2Spec(SoftmaxRowSpec):
                 f"spec: base2.fraction must have at most {self.input.frac + self.factor_frac} "
                 f"fraction bits, not {form.frac}"
             )
-        if not 1 <= self.block <= 5 or self.sum_bits > 62:
-            raise UsageError(
-                "spec: base2.block must be 1 to 5, and its sum at most 62 bits, not "
-                f"{self.block} and {self.sum_bits}"
-            )
+        if not 1 <= self.block <= 5:
+            raise UsageError(f"spec: base2.block must be 1 to 5, not {self.block}")
+        if self.sum_bits > 62:
+            raise UsageError(f"spec: base2 must have sums of at most 62 bits, not {self.sum_bits}")
         total = (self.fraction.output.max * self.length).bit_length()
         if self.reciprocal.input != Format(False, total, self.fraction.output.frac):
             raise UsageError(

@@ -5,6 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from building import around, build, content, one_error
 
@@ -207,8 +208,8 @@ def bad_inputs():
         (["--op", "gelu,exp", "--output-frac", "4"], "--output-frac goes with one function, not"),
         (["--op", "gelu,exp", "--domain", "0,1"], "--domain goes with one unary function, not"),
         (["--op", "layernorm", "--bits", "7"], "--bits must be 8 to 16 for layernorm, not 7"),
-        (["--op", "layernorm", "--eps", "-1"], "--eps must be a number of at least 0, not -1.0"),
-        (["--op", "layernorm", "--eps", "nan"], "--eps must be a number of at least 0, not nan"),
+        (["--op", "layernorm", "--eps", "-1"], "--eps must be 0 to 1e+06, not -1.0"),
+        (["--op", "layernorm", "--eps", "nan"], "--eps must be 0 to 1e+06, not nan"),
         ([*gelu, "--eps", "1"], "--eps goes with layernorm and rmsnorm, not with gelu"),
         (["--op", "layernorm", "--output-bits", "7"], "--output-bits must be 8 to 16 for "),
         (["--op", "rmsnorm", "--gamma", "none.txt"],
@@ -217,6 +218,16 @@ def bad_inputs():
          "argument --beta: wrong.lib must be a file of numbers: "),
         (["--op", "rmsnorm", "--gamma", "two.txt"],
          "--gamma must have --length = 128 numbers, not 2"),
+        (["--op", "layernorm", "--eps", "1e30"], "--eps must be 0 to 1e+06, not 1e+30"),
+        (["--op", "rmsnorm", "--length", "2", "--gamma", "huge.npy"],
+         "--gamma must have numbers of at most 1024 either way"),
+        (["--op", "rmsnorm", "--gamma", "complex.npy"],
+         "argument --gamma: complex.npy must have real numbers in one dimension, not complex128"),
+        (["--op", "rmsnorm", "--beta", "empty.txt"],
+         "--beta must have --length = 128 numbers, not 0"),
+        ([*gelu, "--name", "module"], "--name must be a Verilog identifier, not 'module'"),
+        ([*gelu, "--table", "good.json", "--bits", "4", "--output-bits", "8"],
+         "--output-bits must be the table's 4, not 8"),
         ([*gelu, "--out", "wrong.lib"], "--out must be a new folder or an earlier build"),
         ([*gelu, "--nonsense"], "unrecognized arguments: --nonsense"),
     ]  # fmt: skip
@@ -227,6 +238,9 @@ def bad_inputs():
 def test_bad_input(tmp_path, capsys, words, message):
     (tmp_path / "wrong.lib").write_text("this is no library\n")
     (tmp_path / "two.txt").write_text("1.0 2.0\n")
+    (tmp_path / "empty.txt").write_text("")
+    np.save(tmp_path / "huge.npy", np.full(2, 1e308))
+    np.save(tmp_path / "complex.npy", np.full(128, 1j))
     form = Format(True, 4, 1)
     files.save(tables.DirectTable(form, form, tuple(range(-8, 8))), tmp_path / "good.json")
     text = (tmp_path / "good.json").read_text()

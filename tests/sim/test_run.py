@@ -50,7 +50,7 @@ def test_simulation_of_every_architecture(capsys):
     [
         ([], "either --op or --build must be given, and not both"),
         (["--op", "gelu", "--build", "."], "either --op or --build must be given, and not both"),
-        (["--op", "gelu", "--bits", "3"], "--bits must be 4 to 16 for gelu, not 3"),
+        (["--op", "gelu", "--bits", "3"], "--bits must be 4 to 16, or 32 for gelu, not 3"),
         (["--op", "gelu", "--vcd", "old.vcd", "--arch", "pwl"],
          "--vcd must name a new file in a folder that exists, not old.vcd"),
         (["--op", "gelu", "--vcd", "old.vcd", "--bits", "4"],
@@ -60,6 +60,9 @@ def test_simulation_of_every_architecture(capsys):
         (["--build", ".", "--vcd", "new.vcd"], "--vcd goes with --op, not with --build"),
         (["--build", "."], "BUILD_DIR must be"),
         (["--build", "nowhere"], "BUILD_DIR must be"),
+        (["--build", ".", "--lanes", "4"], "--lanes goes with --op, not with --build"),
+        (["--build", ".", "--seed", "-3"], "--seed must be 0 to 4294967295, not -3"),
+        (["--op", "gelu", "--beats", "9"], "--beats goes with --build, not with --op"),
         (["--target", "generic"], "unrecognized arguments: --target generic"),
     ],
 )  # fmt: skip

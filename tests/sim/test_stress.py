@@ -5,7 +5,9 @@
 
 import re
 import shutil
+import subprocess
 
+import numpy as np
 import pytest
 
 from hw.catalogue import KINDS
@@ -15,6 +17,7 @@ from hw.request import Request
 from hw.verilog import to_verilog
 from nnlut_train.errors import StepError
 from nnlut_train.functions import FUNCTIONS
+from sim.stimuli import Stimulus
 from sim.stress import random_run, stress_verilog
 
 needs_icarus = pytest.mark.skipif(
@@ -86,6 +89,33 @@ def test_a_fault_is_told(fault, tmp_path):
     verilog.write_text(changed)
     with pytest.raises(StepError, match=r"^the Verilog differs from its model: "):
         stress_verilog(spec, verilog, "top", 500)
+
+
+@needs_icarus
+@pytest.mark.parametrize("standard", ["-g2005", "-g2012"])
+@pytest.mark.parametrize(
+    "options",
+    [{"op": "layernorm", "bits": 8, "length": 1, "method": "ibert"}, KINDS["softmax, lanes"],
+     {"op": "softmax", "bits": 4, "length": 4, "entries": 2, "tables": "writable"}],
+)  # fmt: skip
+def test_rows_that_never_change_are_right_in_verilog_and_systemverilog(
+    options, standard, tmp_path, monkeypatch
+):
+    # A block that waits for a change of its inputs must run even if there is none.
+    def constant(spec, beats, seed):
+        return Stimulus("zeros", [np.zeros(spec.longest, dtype=np.int64)] * beats,
+                        users=[np.zeros(spec.longest, dtype=np.int64)] * beats)  # fmt: skip
+
+    real = subprocess.run
+
+    def run(command, **options):
+        return real([standard if word == "-g2005" else word for word in command], **options)
+
+    monkeypatch.setattr("sim.stress.random_run", constant)
+    monkeypatch.setattr("sim.stress.subprocess.run", run)
+    monkeypatch.setattr("sim.stress._flags", lambda spec, run: "0" * (1 + (spec.lanes > 1)))
+    spec, verilog = unit(options, tmp_path)
+    assert stress_verilog(spec, verilog, "top", 8).rows == 8
 
 
 @needs_icarus

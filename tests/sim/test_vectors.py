@@ -209,3 +209,18 @@ def test_damaged_archives_are_told(tmp_path, content):
     with pytest.raises(UsageError, match=r"must be test vectors of hw\.build"):
         load_vectors(path)
     gc.collect()  # a file left open would warn here
+
+
+@pytest.mark.parametrize("op", ["gelu", "gelu,exp", "softmax", "rmsnorm"])
+def test_vectors_of_several_lanes_have_holes(op):
+    options = {} if "gelu" in op else {"length": 8}
+    bits = 8 if op == "rmsnorm" else 4
+    request = Request(op, bits, entries=2, lanes=2, **options)
+    spec = design(request, "pwl")
+    vectors = make_vectors(spec)
+    keep = vectors.input_keep
+    assert keep.shape == vectors.input.shape == (len(vectors.input_last), 2)
+    assert (~keep.all(axis=1) & ~vectors.input_last).sum() > 5, "before a row's last beat"
+    assert (keep == vectors.output_keep).all()
+    assert not vectors.input[~keep].any()
+    assert (vectors.input_user is None) == (op != "gelu,exp")
