@@ -77,6 +77,11 @@ async def start(dut: HierarchyObject, stall: float) -> tuple[AxiStreamSource, Ax
     return source, sink
 
 
+def text(row: list[int | None]) -> str:
+    """Return the bytes of a row in hexadecimal, a low line each for those that are not kept."""
+    return "".join("__" if byte is None else f"{byte:02x}" for byte in row)
+
+
 async def _run(dut: HierarchyObject, stall: float) -> None:
     build = load_build(Path(os.environ["NNLUT_BUILD"]))
     vectors = load_vectors(build.folder / "vectors" / "vectors.npz")
@@ -88,7 +93,7 @@ async def _run(dut: HierarchyObject, stall: float) -> None:
     leaving = vectors.output, vectors.output_keep, None, vectors.output_last
     for index, row in enumerate(frames(*leaving, sizes[1])):
         wanted, result = kept(row), kept(await sink.recv(compact=False))
-        assert result == wanted, f"row {index} must be {wanted}, not {result}"
+        assert result == wanted, f"row {index} must be {text(wanted)}, not {text(result)}"
     spec = build.spec()
     await ClockCycles(dut.aclk, 32 + spec.latency_of(spec.longest or 1))
     assert sink.empty(), "the unit gives more rows than it was given"

@@ -278,7 +278,7 @@ def test_command_refuses_bad_flags(build, capsys, flags, message):
         ({"a.json": "{}"}, "has no manifest"),
         ({"a.json": "{"}, "cannot be read as JSON"),
         ({"a.json": '{"name": "a"}'}, "the schema in"),
-        ({"a.json": '{"name": "a", "schema": 1}'}, "was changed since it was built"),
+        ({"a.json": '{"name": "a", "schema": 2}'}, "was changed since it was built"),
     ],
 )
 def test_command_refuses_other_folders(tmp_path, capsys, files, message):
