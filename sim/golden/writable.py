@@ -5,14 +5,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from nnlut_train.errors import UsageError
 from nnlut_train.folding import Fold
 from nnlut_train.formats import Format
 from nnlut_train.tables import DirectTable, PwlTable, Table
 
 from .spec import Spec
+from .wrapper import WrapperSpec
 
 __all__ = ["WritableSpec", "padded"]
 
@@ -81,7 +80,7 @@ def _successor(name: str, old: Table, new: Table) -> Table:
 
 
 @dataclass(frozen=True)
-class WritableSpec(Spec):
+class WritableSpec(WrapperSpec):
     """Any unit with tables of lines, which registers hold: see `hw.units.writable.Writable`.
 
     Formats, folds and numbers of entries are the unit's for good; the integers that its tables have
@@ -117,16 +116,6 @@ class WritableSpec(Spec):
             object.__setattr__(self, "unit", _changed(self.unit, replace))
 
     @property
-    def input(self) -> Format:
-        """Format of the unit's input."""
-        return self.unit.input
-
-    @property
-    def output(self) -> Format:
-        """Format of the unit's output."""
-        return self.unit.output
-
-    @property
     def lanes(self) -> int:
         """Elements a beat of the unit."""
         return self.unit.lanes
@@ -135,33 +124,6 @@ class WritableSpec(Spec):
     def mask(self) -> bool:
         """Whether elements of the unit can be masked."""
         return self.unit.mask
-
-    @property
-    def user_bits(self) -> int:
-        """Bits of ``tuser`` of the unit."""
-        return self.unit.user_bits
-
-    @property
-    def longest(self) -> int:
-        """Elements of the longest row of the unit, or 0."""
-        return self.unit.longest
-
-    @property
-    def bare(self) -> Spec:
-        """What the unit computes."""
-        return self.unit.bare
-
-    def latency_of(self, length: int) -> int:
-        """Return that of the unit: the gate before it adds no clock."""
-        return self.unit.latency_of(length)
-
-    def compute(self, codes: np.ndarray, *others: np.ndarray | None) -> np.ndarray:
-        """Return what the unit computes with these tables."""
-        return self.unit.compute(codes, *others)
-
-    def tables(self, prefix: str = "") -> Iterator[tuple[str, Table]]:
-        """Yield ``(name, table)`` of every table of the unit, under the unit's names."""
-        return self.unit.tables(prefix)
 
     def written(self) -> Iterator[tuple[str, PwlTable | DirectTable]]:
         """Yield those of `tables` that can be written."""
