@@ -53,12 +53,7 @@ class IbertSoftmaxSpec(SoftmaxRowSpec):
 
     def __post_init__(self) -> None:
         self.check_length()
-        distance = Format(False, self.input.bits, self.input.frac)
-        if not self.input.signed or self.exp.input != distance:
-            raise UsageError(
-                f"spec: ibert_softmax.exp must take {distance} for logits {self.input}, "
-                f"not {self.exp.input}"
-            )
+        self.check_exp(self.exp)
         if self.exp.output.signed or self.output.signed:
             raise UsageError(
                 "spec: ibert_softmax.output and its exp's must be unsigned, not "

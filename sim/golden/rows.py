@@ -5,10 +5,11 @@ from abc import abstractmethod
 import numpy as np
 
 from nnlut_train.errors import UsageError
+from nnlut_train.formats import Format
 from nnlut_train.tables import DirectTable
 
 from .lanes import check_lanes
-from .spec import Spec
+from .spec import Spec, UnarySpec
 
 __all__ = ["NormRowSpec", "RowSpec", "SoftmaxRowSpec"]
 
@@ -110,6 +111,15 @@ class SoftmaxRowSpec(RowSpec):
     def one(self) -> float:
         """Output code that means 1.0, were it within the format."""
         return 2.0**self.output.frac
+
+    def check_exp(self, exp: UnarySpec) -> None:
+        """Raise UsageError unless `exp` takes the logits' distances; for ``__post_init__``."""
+        distance = Format(False, self.input.bits, self.input.frac)
+        if not self.input.signed or exp.input != distance:
+            raise UsageError(
+                f"spec: {self.kind}.exp must take {distance} for logits {self.input}, "
+                f"not {exp.input}"
+            )
 
     def distances(self, codes: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """Return how far logits are below the maximum of their row.

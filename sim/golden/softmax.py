@@ -51,12 +51,7 @@ class SoftmaxSpec(SoftmaxRowSpec):
 
     def __post_init__(self) -> None:
         self.check_length()
-        distance = Format(False, self.input.bits, self.input.frac)
-        if not self.input.signed or self.exp.input != distance:
-            raise UsageError(
-                f"spec: softmax.exp must take {distance} for logits {self.input}, "
-                f"not {self.exp.input}"
-            )
+        self.check_exp(self.exp)
         total = (self.exp.output.max * self.length).bit_length()
         if self.reciprocal.input != Format(False, total, self.exp.output.frac):
             raise UsageError(
