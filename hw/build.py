@@ -2,8 +2,11 @@
 
 ``python -m hw.build --op softmax --bits 8`` fits the tables, builds the unit, simulates it against
 its golden model, synthesises it, writes ``build/softmax_int8/`` and prints what it is and costs.
+``python -m hw.build --plan FILE`` does so with every unit of a plan (`hw.plan`), whose tables are
+there already.
 """
 
+import argparse
 import math
 import os
 import shlex
@@ -20,7 +23,7 @@ import numpy as np
 from nnlut_train import cli
 from nnlut_train.errors import StepError, UsageError
 from sim.bench import run_bench
-from sim.golden import WritableSpec
+from sim.golden import Spec, WritableSpec
 from sim.golden.register_files import files_of
 from sim.golden.register_map import register_map
 from sim.measure import measure
@@ -31,7 +34,8 @@ from . import options, report, yosys
 from .axi import data_bytes, ports
 from .cost import Cost
 from .design import design
-from .manifest import check_folder, split_tables, write_folder
+from .manifest import check_folder, check_parent, split_tables, write_folder
+from .plan import Plan
 from .request import Request
 from .result import ERROR_BOUND_ULP, Candidate, Result
 from .shared_report import separate_units, shared_to_json, submit_separate
@@ -71,8 +75,10 @@ def _step(name: str) -> Iterator[None]:
 
 
 def build(
-    request: Request, folder: Path | None = None, *, targets: Sequence[str] = ("generic",),
-    liberty: Sequence[Path] = (), bram: str = "auto", command: str = "",
+    request: Request, folder: Path | None = None, *, spec: Spec | None = None,
+    arch: str | None = None, plan: Plan | None = None,
+    targets: Sequence[str] = ("generic",), liberty: Sequence[Path] = (), bram: str = "auto",
+    command: str = "",
 ) -> Result:  # fmt: skip
     """Build what `request` asks for into `folder`.
 
@@ -82,6 +88,12 @@ def build(
         What to build.
     folder : Path, optional
         Where; ``build/<name>`` by default.
+    spec : Spec, optional
+        The specification to build, of this request; by default tables are fitted.
+    arch : str, optional
+        The architecture of `spec`; it goes with it.
+    plan : Plan, optional
+        The plan that has the unit; the build tells which sites it serves.
     targets : sequence of str
         For what to report the cost, each one of `hw.synth.TARGETS`. Architectures are compared on
         the first.
@@ -100,6 +112,8 @@ def build(
         If a step fails; nothing is written then.
     """
     began = time.monotonic()
+    if (spec is None) != (arch is None):
+        raise UsageError("spec and arch must be given together")
     folder = Path("build") / request.name if folder is None else folder
     earlier = check_folder(folder)
     if liberty and "generic" not in targets:
@@ -108,7 +122,7 @@ def build(
         liberty_files.read_all(liberty)  # before the long work: a wrong file is told at once
     tool = yosys.version()
     description = report.description(request)
-    archs = request.possible
+    archs = request.possible if arch is None else (arch,)
     first, *others = dict.fromkeys(targets)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
 
@@ -116,9 +130,11 @@ def build(
             cells = liberty if target == "generic" else ()
             return pool.submit(synthesize, verilog, request.name, target, liberty=cells, bram=bram)
 
-        with _step("fit the tables"):
-            specs = [design(request, arch, progress=True) for arch in archs]
-            alone = separate_units(request, progress=True) if len(request.ops) > 1 else []
+        specs, alone = ([] if spec is None else [spec]), []
+        if not specs:
+            with _step("fit the tables"):
+                specs = [design(request, each, progress=True) for each in archs]
+                alone = separate_units(request, progress=True) if len(request.ops) > 1 else []
         with _step("export Verilog"):
             texts = [to_verilog(spec, request.name, description) for spec in specs]
         with _step("measure the accuracy, synthesise"):
@@ -131,12 +147,10 @@ def build(
             )  # fmt: skip
             measured = [measure(spec, request.ops, request.domain) for spec in specs]
             candidates = [
-                Candidate(arch, spec, text, *errors, cost.result())
-                for arch, spec, text, errors, cost in zip(
-                    archs, specs, texts, measured, costs, strict=True
-                )
+                Candidate(*parts, *errors, cost.result())
+                for *parts, errors, cost in zip(archs, specs, texts, measured, costs, strict=True)
             ]
-        chosen = _choose(request, candidates)
+        chosen = _choose(request, candidates) if spec is None else candidates[0]
         more = [submit(chosen.verilog, target) for target in others]
         with _step("simulate"):
             bench = run_bench(chosen.spec, unit_of(chosen.spec), seed=request.seed)
@@ -145,6 +159,8 @@ def build(
             reported = [chosen.cost, *(cost.result() for cost in more)]
             replaced = separate()
     spec_json, files = split_tables(chosen.spec)
+    entry, more_files = plan.entry(request.name) if plan else ({}, {})
+    files |= more_files
     files[f"{request.name}.v"] = chosen.verilog.encode()
     lanes, user_bits = chosen.spec.lanes, chosen.spec.user_bits
     widths = tuple(8 * lanes * data_bytes(f) for f in (chosen.spec.input, chosen.spec.output))
@@ -154,6 +170,7 @@ def build(
     manifest = {
         "description": description,
         "command": command,
+        **({"plan": entry} if plan else {}),
         "verilog": f"{request.name}.v",
         "architecture": chosen.arch,
         "ports": [port.to_json() for port in ports(chosen.spec)],
@@ -194,17 +211,63 @@ def build(
     return Result(
         request, chosen, rest, bench, reported, folder, [f"{request.name}.json", *sorted(files)],
         earlier if earlier != command else "", time.monotonic() - began, replaced,
+        planned=spec is not None,
     )  # fmt: skip
+
+
+def _build_plan(arguments: argparse.Namespace, command: str) -> None:
+    """Build the units of a plan, and print what each is and costs.
+
+    Raises
+    ------
+    UsageError
+        If an argument is wrong, the plan is none, or a folder holds something else: before
+        anything is built.
+    """
+    for option in options.given(arguments):
+        raise UsageError(f"{option} goes with --op, not with --plan")
+    plan = Plan.load(arguments.plan)
+    names = dict.fromkeys(plan.units if arguments.unit is None else arguments.unit)
+    if not names:
+        raise UsageError(f"{arguments.plan}: units must have a unit to build")
+    parent = Path("build") / arguments.plan.stem if arguments.out is None else arguments.out
+    check_parent(parent)
+    for name in names:
+        if name not in plan.units:
+            raise UsageError(f"--unit must be one of {', '.join(plan.units)}, not {name!r}")
+        for at, site in plan.served(name).items():
+            written = site.gamma is not None or site.beta is not None
+            if written and not isinstance(plan.units[name].spec, WritableSpec):
+                raise UsageError(
+                    f"{arguments.plan}: units.{name}: spec must be writable: the site {at} has its "
+                    "own gamma or beta"
+                )
+        check_folder(parent / name)
+    for number, name in enumerate(names):
+        unit = plan.units[name]
+        result = build(
+            unit.request, parent / name, spec=unit.spec, arch=unit.arch,
+            plan=plan, targets=arguments.target or TARGETS, liberty=arguments.liberty,
+            bram=arguments.bram, command=command,
+        )  # fmt: skip
+        print("\n" * (number > 0) + report.summary(result), flush=True)
 
 
 def _main(argv: Sequence[str] | None) -> None:
     parser = options.build_parser()
     arguments = parser.parse_args(argv)
     words = sys.argv[1:] if argv is None else argv
+    command = shlex.join(["python", "-m", "hw.build", *words])
+    if (arguments.op is None) == (arguments.plan is None):
+        raise UsageError("either --op or --plan must be given, and not both")
+    if arguments.plan is not None:
+        _build_plan(arguments, command)
+        return
+    if arguments.unit is not None:
+        raise UsageError("--unit goes with --plan, not with --op")
     result = build(
         options.request(arguments), arguments.out, targets=arguments.target or TARGETS,
-        liberty=arguments.liberty, bram=arguments.bram,
-        command=shlex.join(["python", "-m", "hw.build", *words]),
+        liberty=arguments.liberty, bram=arguments.bram, command=command,
     )  # fmt: skip
     print(report.summary(result))
 

@@ -25,7 +25,7 @@ from .choices import (
 if TYPE_CHECKING:
     from .request import Request
 
-__all__ = ["check"]
+__all__ = ["check", "is_identifier"]
 
 #: Epsilon, and magnitudes of gamma and beta, up to which the sums inside a norm are of 62 bits.
 EPS_MAX, GAIN_MAX = 1e6, 1024.0
@@ -63,6 +63,11 @@ def _one_of(name: str, value: Any, allowed: tuple[Any, ...], context: str = "") 
         raise UsageError(f"{name} must be {choices}{context}, not {value!r}")
 
 
+def is_identifier(name: str) -> bool:
+    """Return whether a module can have this name in Verilog, and what goes with it in C."""
+    return bool(re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII)) and name.lower() not in KEYWORDS
+
+
 def check(request: "Request") -> None:
     """Check a request.
 
@@ -93,11 +98,8 @@ def _names(request: "Request") -> None:
         ("--precision", request.precision or "uint8", PRECISIONS),
     ):
         _one_of(name, value, allowed)
-    name = request.module
-    if name is not None and (
-        not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or name.lower() in KEYWORDS
-    ):
-        raise UsageError(f"--name must be a Verilog identifier, not {name!r}")
+    if request.module is not None and not is_identifier(request.module):
+        raise UsageError(f"--name must be a Verilog identifier, not {request.module!r}")
 
 
 def _functions(request: "Request") -> None:
@@ -122,12 +124,15 @@ def _belong(request: "Request") -> None:
     """Check that every option goes with the op and the method."""
     op, row, norm = request.op, request.op in ROW_OPS, request.op in EPS
     formula, shared = request.by_formula, len(request.ops) > 1
+    tabled = op == "softmax" and request.method == "nnlut"
     rules = (
         ("--domain", request.domain is not None, not row and not shared, "one unary function"),
         ("--table", request.table is not None, not row and not shared and not formula,
          "one unary function"),
         ("--length", request.length is not None, row, "softmax, layernorm and rmsnorm"),
         ("--mask", request.mask, op == "softmax", "softmax"),
+        ("--distance-bits", request.distance_bits is not None, tabled, "softmax by nnlut"),
+        ("--distance-frac", request.distance_frac is not None, tabled, "softmax by nnlut"),
         ("--eps", request.eps is not None, norm, "layernorm and rmsnorm"),
         ("--gamma", request.gamma is not None, norm, "layernorm and rmsnorm"),
         ("--beta", request.beta is not None, norm, "layernorm and rmsnorm"),
@@ -172,8 +177,20 @@ def _ranges(request: "Request") -> None:
             raise UsageError(f"--bits must be {low} to {high}{more} for {op}, not {request.bits}")
     if request.output_bits != WIDE_BITS or request.bits != WIDE_BITS:
         _within("--output-bits", request.output_bits, 8 if norm else 4, 16, f" for {op}")
+    for name, frac in (
+        ("--input-frac", request.input_frac),
+        ("--output-frac", request.output_frac),
+    ):
+        if frac is not None:
+            _within(name, frac, -16, 31 if request.bits == WIDE_BITS else 24)
+    if op == "softmax":
+        if request.output_frac is not None:
+            # Its tables grow with the accuracy of the output.
+            _within("--output-frac", request.output_frac, 0, 14, " for softmax")
+        _distance(request)
     if request.entries is not None:
-        most = LENGTH_MAX if request.by_formula else min(256, 1 << request.bits)
+        seen = request.distance_bits or request.bits
+        most = LENGTH_MAX if request.by_formula else min(256, 1 << seen)
         _within("--entries", request.entries, 1, most)
     if row:
         _within("--length", request.length, 1, LENGTH_MAX)
@@ -184,15 +201,6 @@ def _ranges(request: "Request") -> None:
                 f"not {request.length}"
             )
     _within("--seed", request.seed, 0, 2**32 - 1)
-    for name, frac in (
-        ("--input-frac", request.input_frac),
-        ("--output-frac", request.output_frac),
-    ):
-        if frac is not None:
-            _within(name, frac, -16, 31 if request.bits == WIDE_BITS else 24)
-    if op == "softmax" and request.output_frac is not None:
-        # Its tables grow with the accuracy of the output.
-        _within("--output-frac", request.output_frac, 0, 14, " for softmax")
     if norm:
         if not 0 <= request.eps <= EPS_MAX:
             raise UsageError(f"--eps must be 0 to {EPS_MAX:g}, not {request.eps}")
@@ -203,6 +211,20 @@ def _ranges(request: "Request") -> None:
                 )
             if values is not None and not all(abs(value) <= GAIN_MAX for value in values):
                 raise UsageError(f"{name} must have numbers of at most {GAIN_MAX:g} either way")
+
+
+def _distance(request: "Request") -> None:
+    """Check the format of the distance that a softmax's exp table sees."""
+    logits = request.logits
+    if request.distance_bits is None:
+        if request.distance_frac is not None:
+            raise UsageError("--distance-frac needs --distance-bits")
+        return
+    context = f" for logits {logits}"
+    _within("--distance-bits", request.distance_bits, 4, logits.bits, context)
+    if request.distance_frac is not None:
+        low = logits.frac - logits.bits
+        _within("--distance-frac", request.distance_frac, low, logits.frac, context)
 
 
 def _table(request: "Request") -> None:

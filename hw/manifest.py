@@ -13,7 +13,7 @@ from nnlut_train.errors import UsageError
 from nnlut_train.files import dump, load
 from sim.golden import Spec, spec_from_json
 
-__all__ = ["Build", "check_folder", "load_build", "split_tables", "write_folder"]
+__all__ = ["Build", "check_folder", "check_parent", "load_build", "split_tables", "write_folder"]
 
 SCHEMA = 2
 
@@ -183,6 +183,21 @@ def check_folder(folder: Path) -> str:
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != listed[name]:
             raise wrong(f"{path} was changed since it was built")
     return str(manifest.get("command", ""))
+
+
+def check_parent(folder: Path) -> None:
+    """Check that folders of builds may be put into `folder`: it is no build itself.
+
+    Raises
+    ------
+    UsageError
+        If it is one: with more inside, it would be a build that somebody changed.
+    """
+    try:
+        load_build(folder)
+    except UsageError:
+        return
+    raise UsageError(f"--out must be a folder for folders of units, not a build itself, {folder}")
 
 
 def write_folder(

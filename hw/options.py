@@ -2,6 +2,7 @@
 
 import argparse
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from .choices import (
 from .request import Request
 from .synth import BRAM_POLICIES, TARGETS
 
-__all__ = ["add_request", "build_parser", "request"]
+__all__ = ["add_request", "build_parser", "given", "request"]
 
 
 def _domain(text: str) -> tuple[float, float]:
@@ -53,13 +54,12 @@ def _numbers(text: str) -> tuple[float, ...]:
     return tuple(np.atleast_1d(values).astype(np.float64).tolist())
 
 
-def add_request(parser: argparse.ArgumentParser, *, op_required: bool = True) -> None:
-    """Add the options of a `Request` to `parser`."""
+def add_request(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a `Request` to `parser`; ``--op`` is not required, see `given`."""
     group = parser.add_argument_group("what to build")
     add = group.add_argument
     add(
         "--op",
-        required=op_required,
         metavar="OP",
         help=f"{', '.join(OPS)}, or your own function as package.module:callable; several unary "
         "functions with commas between are one unit, which tuser selects from",
@@ -131,6 +131,20 @@ def add_request(parser: argparse.ArgumentParser, *, op_required: bool = True) ->
         action="store_true",
         help="softmax: a mask bit an element (tuser); a masked element leaves its row alone, "
         "and gives 0",
+    )
+    add(
+        "--distance-bits",
+        type=int,
+        metavar="D",
+        help="softmax by nnlut: width of the distance from the row's maximum that the exp table "
+        "sees, 4 to B; it is rounded and saturated. Default: all of it",
+    )
+    add(
+        "--distance-frac",
+        type=int,
+        metavar="F",
+        help="with --distance-bits: fraction bits of the distance, at most the input's. Default: "
+        "D - 4, so that it reaches 16, or the input's",
     )
     add("--eps", type=float, metavar="E",
         help="layernorm, rmsnorm: what is added to the variance. Default: "
@@ -211,6 +225,15 @@ def request(arguments: argparse.Namespace) -> Request:
     return Request(**options)
 
 
+def given(arguments: argparse.Namespace) -> Iterator[str]:
+    """Yield those options of a `Request` that parsed `arguments` give, as a user writes them."""
+    default = ArgumentParser()
+    add_request(default)
+    for name in Request.__dataclass_fields__:
+        if getattr(arguments, name) != default.get_default(name):
+            yield "--name" if name == "module" else f"--{name.replace('_', '-')}"
+
+
 class _List(argparse.Action):
     """Prints the catalogue and ends the program, as --help does."""
 
@@ -237,6 +260,20 @@ def build_parser() -> ArgumentParser:
         help="print the catalogue of ops, methods, latencies and errors, and exit",
     )
     add_request(parser)
+    group = parser.add_argument_group("or what a plan has")
+    group.add_argument(
+        "--plan",
+        type=Path,
+        metavar="FILE",
+        help="build the units of a plan, from the specifications that it has: nothing is fitted",
+    )
+    group.add_argument(
+        "--unit",
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        help="with --plan: only the units of these names. Default: all",
+    )
     group = parser.add_argument_group("what to report, and where to")
     add = group.add_argument
     add(
@@ -264,5 +301,6 @@ def build_parser() -> ArgumentParser:
         help="whether tables and buffers may go to block RAM on FPGAs. Default: %(default)s",
     )
     add("--out", type=Path, metavar="DIR",
-        help="folder to write. Default: build/NAME")  # fmt: skip
+        help="folder to write. Default: build/NAME; with --plan build/FILE without its suffix, a "
+        "folder in it for each unit")  # fmt: skip
     return parser

@@ -11,6 +11,7 @@ from sim.golden import (
     ReciprocalSpec,
     SharedSpec,
     SineSpec,
+    SoftmaxSpec,
     Spec,
 )
 
@@ -41,7 +42,8 @@ def description(request: Request) -> str:
         words.append(request.op if formula == request.op else f"{request.op}, {formula}")
     if request.method != "nnlut":
         words.append(f"by {request.method}")
-    more = [f"{request.lanes} lanes"] * (request.lanes > 1)
+    more = [f"{request.distance_bits}-bit distances"] * (request.distance_bits is not None)
+    more += [f"{request.lanes} lanes"] * (request.lanes > 1)
     more += ["masks"] * request.mask + ["writable tables"] * (request.tables == "writable")
     return ", ".join([" ".join(words), *more])
 
@@ -58,6 +60,16 @@ def _format(spec: Spec, form: Format, scale: float) -> str:
         return f"{form.bits} bits, in the format of the function"
     step = f"2^{-form.frac}" if scale == form.scale else f"1/{1 / scale:.0f}"
     return f"{form} ({'signed' if form.signed else 'unsigned'}, 1 ulp = {step})"
+
+
+def _distance(spec: Spec) -> list[tuple[str, list[str]]]:
+    """Return the row on what exp sees of a softmax's distances, if that is not all of them."""
+    bare = spec.bare
+    if not isinstance(bare, SoftmaxSpec) or bare.exp.input == bare.distance:
+        return []
+    form = bare.exp.input
+    return [("distance", [f"{_format(spec, form, form.scale)}: max - x, which is {bare.distance}, "
+                          "rounded half up and saturated"])]  # fmt: skip
 
 
 def _tables(spec: Spec) -> list[str]:
@@ -113,7 +125,9 @@ def _others(result: Result) -> list[str]:
         ]
     if not lines:
         lines.append("none")
-        if isinstance(result.chosen.spec, DirectSpec) or result.request.table:
+        if result.planned:
+            lines = ["none: the plan has the specification"]
+        elif isinstance(result.chosen.spec, DirectSpec) or result.request.table:
             lines = ["none: the table was given"]
         elif result.request.by_formula:
             lines = ["none: the method has no other"]
@@ -130,7 +144,7 @@ def summary(result: Result) -> str:
     chosen, bench, request = result.chosen, result.bench, result.request
     spec = chosen.spec
     why = ""
-    if len(request.wanted) > 1:
+    if len(request.wanted) > 1 and not result.planned:
         good = chosen.error_ulp < ERROR_BOUND_ULP
         why = f"the smallest below 1 ulp on {chosen.cost.target}" if good else "the most accurate"
         why = f" (auto: {why})"
@@ -141,6 +155,7 @@ def summary(result: Result) -> str:
     rows: list[tuple[str, list[str]]] = [
         ("architecture", [f"{_arch(chosen)}{why}"]),
         ("input", [_format(spec, spec.input, spec.input.scale)]),
+        *_distance(spec),
         ("output", [_format(spec, spec.output, spec.bare.output_scale)]),
         ("tables", _tables(spec)),
         ("accuracy", accuracy_lines(chosen)),

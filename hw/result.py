@@ -77,6 +77,8 @@ class Result:
         How long it took.
     separate : list of Separate
         What the functions of a shared unit would be by themselves.
+    planned : bool
+        Whether the specification was given, by a plan.
     """
 
     request: Request
@@ -89,3 +91,4 @@ class Result:
     replaced: str
     seconds: float
     separate: list[Separate]
+    planned: bool = False

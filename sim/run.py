@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
         "back-to-back rows, rows of length 1 and of the maximum, and reset in mid-row; measure "
         "latency and throughput, and check them against what the specification states.",
     )
-    options.add_request(command, op_required=False)
+    options.add_request(command)
     group = command.add_argument_group("how to simulate it")
     group.add_argument(
         "--vcd", type=Path, metavar="FILE",
@@ -72,10 +72,8 @@ def _simulate_build(arguments: argparse.Namespace) -> None:
     if arguments.vcd is not None:
         raise UsageError("--vcd goes with --op, not with --build")
     # What was built is in the manifest; only the seed is of the simulation, too.
-    default = parser()
-    for name in Request.__dataclass_fields__.keys() - {"op", "seed"}:
-        if getattr(arguments, name) != default.get_default(name):
-            option = "--name" if name == "module" else f"--{name.replace('_', '-')}"
+    for option in options.given(arguments):
+        if option != "--seed":
             raise UsageError(f"{option} goes with --op, not with --build")
     if not 0 <= arguments.seed < 2**32:
         raise UsageError(f"--seed must be 0 to {2**32 - 1}, not {arguments.seed}")

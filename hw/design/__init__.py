@@ -11,14 +11,16 @@ from .ibert import ibert
 from .norm import norm
 from .shared import shared
 from .softmax import softmax
-from .tables import FOLDED_DIRECT_BITS_MIN, Tables
+from .tables import FOLDED_DIRECT_BITS_MIN, Tables, Weights
 from .unary import unary
 from .vasyltsov import lut2d, rexp
 
 __all__ = ["FOLDED_DIRECT_BITS_MIN", "design"]
 
 
-def design(request: Request, arch: str, *, progress: bool = False) -> Spec:
+def design(
+    request: Request, arch: str, *, progress: bool = False, weights: Weights | None = None
+) -> Spec:
     """Return the specification of `request` in architecture `arch`.
 
     Parameters
@@ -29,8 +31,10 @@ def design(request: Request, arch: str, *, progress: bool = False) -> Spec:
         One of ``request.possible``.
     progress : bool
         Show the progress of long fits on a terminal.
+    weights : callable, optional
+        How often arguments of a whole function occur: see `Tables`.
     """
-    spec = _maker(request)(Tables(request, arch, progress))
+    spec = _maker(request)(Tables(request, arch, progress, weights))
     if not spec.longest and request.lanes > 1:
         spec = LanesSpec(spec, request.lanes)
     return WritableSpec(spec) if request.tables == "writable" else spec

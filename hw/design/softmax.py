@@ -19,9 +19,7 @@ __all__ = ["softmax"]
 def softmax(tables: Tables) -> SoftmaxSpec:
     """Return the softmax of an exp table and a reciprocal table."""
     request = tables.request
-    frac = request.bits - 4 if request.input_frac is None else request.input_frac
-    inputs = Format(True, request.bits, frac)
-    distance = Format(False, request.bits, frac)
+    inputs, distance = request.logits, request.distance
     out_frac = request.output_bits if request.output_frac is None else request.output_frac
     output = Format(False, request.output_bits, out_frac)
     # docs/softmax.md: the sum of `length` rounded tails costs at most 1/8 ulp, ...

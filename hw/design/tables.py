@@ -30,7 +30,9 @@ from sim.golden import (
 from ..choices import DIRECT_BITS_MAX, WIDE_BITS
 from ..request import Request
 
-__all__ = ["FOLDED_DIRECT_BITS_MIN", "Tables"]
+__all__ = ["FOLDED_DIRECT_BITS_MIN", "Tables", "Weights"]
+
+Weights = Callable[[np.ndarray], np.ndarray]
 
 #: Narrowest input of a direct table that is folded. Folding halves the table at least, and costs an
 #: adder, a stage of registers and a clock. Measured over all functions that have a symmetry: at 8
@@ -54,11 +56,15 @@ class Tables:
         ``pwl`` or ``direct``.
     progress : bool
         Show the progress of long fits on a terminal.
+    weights : callable, optional
+        From real arguments of a function that is tabulated as a whole to how often they occur, not
+        all 0; float64 arrays of one shape. Reduced arguments count alike.
     """
 
     request: Request
     arch: str
     progress: bool = False
+    weights: Weights | None = None
 
     @property
     def reduces(self) -> bool:
@@ -97,8 +103,9 @@ class Tables:
         seen = accuracy if self.arch == "pwl" else min(accuracy - 2, DIRECT_BITS_MAX)
         bits = min(seen, inputs.frac + factor_frac)
         if bits < 1:
+            option = "--input-frac" if self.request.distance_frac is None else "--distance-frac"
             raise UsageError(
-                f"--input-frac must be at least {1 - factor_frac} for the range reduction of exp, "
+                f"{option} must be at least {1 - factor_frac} for the range reduction of exp, "
                 f"not {inputs.frac}; --fold none does without it"
             )
         fraction = Format(False, bits, bits)
@@ -253,9 +260,10 @@ class Tables:
         pays = not direct or inputs.bits >= FOLDED_DIRECT_BITS_MIN
         if self.reduces and function.symmetry is not None and pays:
             fold = fold_for(function, function.symmetry, inputs, output, rounded=direct)
-        target = function(inputs.real(inputs.grid()))
+        x = inputs.real(inputs.grid())
         return self.lines(
-            function.name, target, inputs, output, entries, objective, function,
+            function.name, function(x), inputs, output, entries, objective, function,
+            weights=None if self.weights is None else self.weights(x),
             nn_signs=function.nn_signs, fold=fold,
         )  # fmt: skip
 

@@ -224,9 +224,15 @@ class NormSpec(NormRowSpec):
     def scalars(self, codes: np.ndarray, present: np.ndarray) -> Scalars:
         """Return what the elements of rows, shape (..., n), have in common that are present."""
         codes = np.where(present, codes, 0)
-        count = present.sum(axis=-1, keepdims=True, dtype=np.int64)
-        total = codes.sum(axis=-1, keepdims=True) * self.centred
-        variance = count * (codes**2).sum(axis=-1, keepdims=True) - total**2
+        return self.scalars_of(
+            present.sum(axis=-1, keepdims=True, dtype=np.int64),
+            codes.sum(axis=-1, keepdims=True), (codes**2).sum(axis=-1, keepdims=True),
+        )  # fmt: skip
+
+    def scalars_of(self, count: np.ndarray, total: np.ndarray, squares: np.ndarray) -> Scalars:
+        """Return the scalars of rows of `count` elements with sums S1 = `total`, S2 = `squares`."""
+        total = total * self.centred
+        variance = count * squares - total**2
         added = count**2 * self.eps
         # W, its integer part and its fraction.
         whole, rest = variance + (added >> self.eps_frac), added & ((1 << self.eps_frac) - 1)

@@ -148,7 +148,7 @@ def bad_inputs():
     """Words, and how the message must begin."""
     gelu = ["--op", "gelu"]
     return [
-        ([], "the following arguments are required: --op"),
+        ([], "either --op or --plan must be given, and not both"),
         (["--op", "gleu"], "--op must be one of softmax, layernorm, rmsnorm, exp, "),
         (["--op", "a b:c"], "a function must be one of exp, "),
         (["--op", ""], "--op must be one name, or several with one comma between, not ''"),

@@ -1,0 +1,225 @@
+"""Run a model on the hardware's arithmetic, without a change to its source."""
+
+import warnings
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+
+from hw.choices import EPS
+from hw.plan import Plan, PlannedSite
+from nnlut_train.errors import UsageError
+from nnlut_train.functions import FUNCTIONS
+from nnlut_train.modules import HardwareModule, NormModule, module_of
+
+from .calls import Call
+from .override import Override
+from .report import Report
+
+__all__ = ["functions_replaced", "replace", "replaced", "restore", "site_parts"]
+
+#: Modules that compute what no unit does inside torch itself, where no function is met.
+_OPAQUE = (nn.RNNBase, nn.RNNCellBase)
+
+_REPLACED: "weakref.WeakKeyDictionary[nn.Module, Override]" = weakref.WeakKeyDictionary()
+
+_NOT_PLANNED = "not in the plan"
+
+
+def site_parts(site: str, op: str) -> tuple[str, int]:
+    """Return a site's module path, and which of the module's calls of `op` it is.
+
+    Raises
+    ------
+    UsageError
+        If it is not a site of that operation.
+    """
+    *path, last = site.split(".")
+    number = 0
+    if last.isdecimal() and path:
+        number, last = int(last), path.pop()
+    if last != op:
+        raise UsageError(f"site {site}: must end in .{op}, its operation")
+    return ".".join(path), number
+
+
+class _Planned:
+    """The handler that computes what a plan has units for."""
+
+    def __init__(self, plan: Plan, report: Report, strict: bool) -> None:
+        self.plan, self.report, self.strict = plan, report, strict
+        # Sites of one unit share its module.
+        modules = {}
+        for name, unit in plan.units.items():
+            op = unit.request.op
+            modules[name] = module_of(unit.spec, FUNCTIONS.get(op))
+        self.modules: dict[str, HardwareModule] = modules
+        self.checked: set[str] = set()
+
+    def __call__(self, site: str, call: Call) -> Tensor | None:
+        """Return the unit's result; None where the plan has none."""
+        planned = self.plan.sites.get(site)
+        if planned is None:
+            self.left(site, call.op, _NOT_PLANNED)
+            return None
+        module = self.modules[planned.unit]
+        self.report.replaced[site] = planned.unit
+        self.report.count(site)
+        if not isinstance(module, NormModule):
+            return module(call.x)
+        if site not in self.checked:
+            _check_norm(module, planned, call, self.plan.units[planned.unit].request.eps)
+            self.checked.add(site)
+        return module(call.x, call.weight, call.bias, input_frac=planned.input_frac)
+
+    def left(self, site: str, op: str, why: str) -> None:
+        """Note an operation that runs as before; see `replace`."""
+        if self.strict:
+            raise UsageError(f"site {site}: {op} cannot run on the hardware: {why}")
+        if site not in self.report.left and why != _NOT_PLANNED:
+            warnings.warn(f"site {site}: {op} is left as it is: {why}", stacklevel=2)
+        self.report.left[site] = why
+        self.report.count(site)
+
+
+def _check_norm(module: NormModule, planned: PlannedSite, call: Call, eps: float) -> None:
+    """Raise UsageError unless a layer is the one that a plan was made for."""
+    if call.eps != eps:
+        raise UsageError(f"the layer's epsilon must be the plan's, {eps:g}, not {call.eps:g}")
+    for name, values in (("gamma", call.weight), ("beta", call.bias)):
+        wanted = getattr(planned, name)
+        if wanted is None:
+            continue
+        codes = module.affine_codes(name, values)
+        if codes is None or codes.tolist() != list(wanted):
+            raise UsageError(
+                f"the layer's {'weight' if name == 'gamma' else 'bias'} must be what the plan has "
+                f"as {name}: it was made for other weights; calibrate again, or update the plan"
+            )
+
+
+def _check_sites(model: nn.Module, plan: Plan) -> None:
+    """Raise UsageError unless the model has a module for each site of a plan."""
+    paths = dict(model.named_modules())
+    for site, planned in plan.sites.items():
+        path, _ = site_parts(site, planned.op)
+        if path not in paths:
+            raise UsageError(f"site {site}: the model must have a module {path!r}, but has none")
+        weight = getattr(paths[path], "weight", None)
+        if planned.gamma is None or not isinstance(weight, Tensor):
+            continue
+        if weight.numel() != len(planned.gamma):
+            raise UsageError(
+                f"site {site}: the layer must have {len(planned.gamma)} elements, as the plan, "
+                f"not {weight.numel()}"
+            )
+
+
+def _attach(
+    model: nn.Module, handler: Callable[..., Tensor | None], left: Callable[..., None]
+) -> Override:
+    if model in _REPLACED:
+        raise UsageError("the model must not be replaced already: restore(model) first")
+    for path, module in model.named_modules():
+        if isinstance(module, _OPAQUE):
+            left(path or "the model", type(module).__name__, "its functions are inside torch")
+    override = Override(model, handler, left)
+    _REPLACED[model] = override
+    return override
+
+
+def replace(model: nn.Module, plan: Plan, *, strict: bool = False) -> Report:
+    """Let a model compute with the plan's units, in place, until `restore`.
+
+    Every way to write an operation is met: modules, functional calls, methods of tensors, and
+    ``scaled_dot_product_attention``, which is expressed through softmax. Gradients pass straight
+    through. Copies of the model (``copy.deepcopy``) are to be made before.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The model.
+    plan : Plan
+        Units and sites; see `nnlut_train.network.calibrate`.
+    strict : bool
+        Refuse every non-linear operation that is not in the plan. Otherwise, what no unit computes
+        is left, with a warning, and what the plan leaves out is left; the report has both.
+
+    Returns
+    -------
+    Report
+        It is filled while the model runs.
+
+    Raises
+    ------
+    UsageError
+        If the plan does not fit the model: the message names the site. From the model's own call:
+        if a row is longer than its unit's, a norm's weights are not the plan's, or for `strict`.
+    """
+    _check_sites(model, plan)
+    report = Report(tuple(plan.sites))
+    handler = _Planned(plan, report, strict)
+    _attach(model, handler, handler.left)
+    return report
+
+
+def restore(model: nn.Module) -> None:
+    """Let a model compute as it did before `replace`.
+
+    Raises
+    ------
+    UsageError
+        If it was not replaced.
+    """
+    if model not in _REPLACED:
+        raise UsageError("the model must be one that replace() was called on")
+    _REPLACED.pop(model).remove()
+
+
+@contextmanager
+def replaced(model: nn.Module, plan: Plan, *, strict: bool = False) -> Iterator[Report]:
+    """Do as `replace`, and `restore` at the end of the block."""
+    report = replace(model, plan, strict=strict)
+    try:
+        yield report
+    finally:
+        restore(model)
+
+
+@contextmanager
+def functions_replaced(
+    model: nn.Module, functions: Mapping[str, Callable[..., Tensor]]
+) -> Iterator[Report]:
+    """Let a model compute with functions of one's own, for what no unit is built for.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The model.
+    functions : mapping of str to callable
+        By site, or by operation. ``f(x)``; of layernorm and rmsnorm, ``f(x, weight, bias, eps)``.
+        Rows are in the last dimension.
+    """
+    report = Report()
+
+    def handle(site: str, call: Call) -> Tensor | None:
+        name = site if site in functions else call.op
+        report.count(site)
+        if name not in functions:
+            report.left[site] = "no function was given"
+            return None
+        report.replaced[site] = name
+        if call.op in EPS:
+            return functions[name](call.x, call.weight, call.bias, call.eps)
+        return functions[name](call.x)
+
+    def left(site: str, op: str, why: str) -> None:
+        report.left[site] = why
+        report.count(site)
+
+    _attach(model, handle, left)
+    try:
+        yield report
+    finally:
+        restore(model)
