@@ -1,0 +1,1 @@
+"""What a model loses when its non-linear operations are computed by tables."""
