@@ -55,5 +55,5 @@ clean:
 
 .venv/dev: .venv/main
 	$(BIN)/pip install --quiet '$(TORCH)'
-	$(BIN)/pip install --quiet --editable '.[train,plot,dev]'
+	$(BIN)/pip install --quiet --editable '.[train,eval,plot,dev]'
 	@touch $@

@@ -1,16 +1,21 @@
-"""Learn tables: ``python -m nnlut_train fit``, ``check`` and ``compare``."""
+"""Learn tables: ``python -m nnlut_train fit``, ``check``, ``compare``; ``evaluate``."""
 
 import sys
 from collections.abc import Sequence
 
-from . import checking, cli, compare, fitting
+from . import checking, cli, compare, evaluate, fitting
 
 
 def parser() -> cli.ArgumentParser:
     """Return the parser of all commands."""
     parser = cli.ArgumentParser(prog="python -m nnlut_train", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, module in (("fit", fitting), ("check", checking), ("compare", compare)):
+    for name, module in (
+        ("fit", fitting),
+        ("check", checking),
+        ("compare", compare),
+        ("evaluate", evaluate),
+    ):
         command = commands.add_parser(
             name, help=module.__doc__.splitlines()[0], description=module.__doc__
         )

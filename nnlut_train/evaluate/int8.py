@@ -22,6 +22,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import nn
+from torch._C import DisableTorchFunction
 
 from ..errors import UsageError
 
@@ -146,4 +147,8 @@ def int8(model: nn.Module) -> Iterator[list[str]]:
 def _forward(
     weight: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor | None
 ) -> Callable[[torch.Tensor], torch.Tensor]:
-    return lambda x: linear(x, weight, scale, bias)
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        with DisableTorchFunction():  # a quotient here is a scale, and no operation of the model
+            return linear(x, weight, scale, bias)
+
+    return forward

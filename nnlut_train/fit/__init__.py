@@ -32,6 +32,9 @@ METHODS = {
     "optimal": 3, "nn": 2, "genetic": 1, "linear": 1, "lutapp": 1, "equal_error": 1,
     "continuous": 1,
 }  # fmt: skip
+#: What a method notes beside integers that are as before: part of the cache key, too, so that a
+#: table without it is fitted anew.
+_NOTED = {"nn": ["network"]}
 
 
 def _key(problem: Problem, method: str, seed: int) -> str:
@@ -40,7 +43,7 @@ def _key(problem: Problem, method: str, seed: int) -> str:
         method, METHODS[method], seed, problem.function, problem.nn_range, problem.nn_signs,
         metadata.version("torch") if method == "nn" and find_spec("torch") else None,
         problem.digest(),
-    ]  # fmt: skip
+    ] + _NOTED.get(method, [])  # fmt: skip
     return hashlib.sha256(json.dumps(description).encode()).hexdigest()
 
 

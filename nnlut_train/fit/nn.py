@@ -206,8 +206,9 @@ def solve(
         See `nnlut_train.fit.making.quantize`.
     notes : dict
         Torch's version, training range and steps, final L1 ``loss``, the network's error over all
-        codes before rounding (``float_mse``, ``float_max``; real numbers), and how many of the
-        ``entries - 1`` breakpoints are dead: outside the codes, or on one code with another.
+        codes before rounding (``float_mse``, ``float_max``; real numbers), how many of the
+        ``entries - 1`` breakpoints are dead (outside the codes, or on one code with another), and
+        the ``network`` itself: a calibration goes on from it, see `nnlut_train.network.nnlut`.
     """
     points = problem.points()
     low, high = problem.domain
@@ -221,6 +222,7 @@ def solve(
     notes = {
         "torch": str(_torch().__version__), "train_range": [low, high], "steps": STEPS,
         "dead_breakpoints": problem.entries - 1 - len(breakpoints), "loss": network.loss,
+        "network": {name: getattr(network, name).tolist() for name in ("m", "n", "b")},
         "float_mse": float(np.mean(error**2)), "float_max": float(error.max()),
     }  # fmt: skip
     return breakpoints, slopes, intercepts, notes

@@ -20,9 +20,10 @@ from nnlut_train.tables import DirectTable
 from sim.golden import Spec, WritableSpec
 
 from .observe import Observation, observe
+from .replace import check_sites, site_parts
 from .scales import norm_scales, softmax_error, unary_scales
 
-__all__ = ["DEFAULTS", "FLOOR", "OPS", "calibrate", "plan_of"]
+__all__ = ["DEFAULTS", "FLOOR", "OPS", "calibrate", "plan_of", "updated"]
 
 #: Options of each unit beside its scales, by operation; of all other functions, by "".
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -279,3 +280,35 @@ def _with_values(spec: Spec, site: PlannedSite) -> Spec:
             assert isinstance(table, DirectTable)
             tables[name] = replace(table, values=(*values, *table.values[len(values) :]))
     return spec.with_tables(tables)
+
+
+def updated(plan: Plan, model: nn.Module) -> Plan:
+    """Return the plan with the gamma and beta that a model's norms have by now.
+
+    Training changes them; a plan is refused for other weights than it was made of.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan that the model was trained with.
+    model : nn.Module
+        The model, replaced or not.
+
+    Raises
+    ------
+    UsageError
+        If the plan does not fit the model; the message names the site.
+    """
+    check_sites(model, plan)
+    sites = {}
+    for name, site in plan.sites.items():
+        if site.gamma is not None or site.beta is not None:
+            layer = model.get_submodule(site_parts(name, site.op)[0])
+            module = module_of(plan.units[site.unit].spec)
+            assert isinstance(module, NormModule)
+            for row, parameter in (("gamma", "weight"), ("beta", "bias")):
+                if getattr(site, row) is not None:
+                    codes = module.affine_codes(row, getattr(layer, parameter))
+                    site = replace(site, **{row: tuple(codes.tolist())})
+        sites[name] = site
+    return replace(plan, sites=sites)

@@ -16,11 +16,11 @@ from tqdm import tqdm
 
 from nnlut_train.errors import UsageError
 
+from .observe import run_batch
 from .training import (
-    Call,
+    Run,
     Session,
     apart,
-    call_model,
     check_steps,
     epochs_of,
     kept_flags,
@@ -58,7 +58,7 @@ class FinetuneReport:
 def distillation(
     teacher: nn.Module,
     *,
-    call: Call = call_model,
+    call: Run | None = None,
     labels: Callable[[Any], Tensor] | None = None,
     weight: float = 1.0,
 ) -> Loss:
@@ -71,8 +71,8 @@ def distillation(
     ----------
     teacher : nn.Module
         The exact model. It is run in evaluation mode.
-    call : callable
-        ``call(model, batch)``; by default see `nnlut_train.network.training.call_model`.
+    call : callable, optional
+        ``call(model, batch)`` runs a batch; by default see `nnlut_train.network.observe.run_batch`.
     labels : callable, optional
         ``labels(batch)`` returns the classes, int64 of shape (n,). Without it, data need none.
     weight : float
@@ -86,8 +86,8 @@ def distillation(
 
     def loss(student: nn.Module, batch: Any) -> Tensor:
         with kept_flags(teacher), torch.no_grad():
-            wanted = output_of(call(teacher.eval(), batch))
-        found = output_of(call(student, batch))
+            wanted = output_of(run_batch(teacher.eval(), batch, call))
+        found = output_of(run_batch(student, batch, call))
         if found.shape != wanted.shape:
             raise UsageError(
                 f"the student's result must have the teacher's shape, {tuple(wanted.shape)}, "
@@ -119,11 +119,12 @@ def finetune(
     lr: float = 1e-3,
     params: Iterable[nn.Parameter] | None = None,
     seed: int = 0,
-    progress: bool = True,
+    progress: bool = False,
 ) -> FinetuneReport:
     """Train a model that `replace` was called on, in place.
 
-    It is trained in training mode; modes and ``requires_grad`` are afterwards what they were.
+    It is trained in the mode that it is in: dropout is what ``student.train()`` asks for. Which
+    parameters learn (``requires_grad``) is afterwards what it was.
     Deterministic by the seed on one machine with one version of torch and one number of threads.
 
     Parameters
@@ -169,7 +170,6 @@ def finetune(
         before = _mean(student, batches, loss)
         count = sum(1 for _ in batches)
         session = Session(student, chosen, lr, epochs * count, "the student")
-        student.train()
         losses = []
         stream = epochs_of(batches, generator)
         with tqdm(

@@ -20,11 +20,11 @@ from tqdm import tqdm
 
 from nnlut_train.errors import UsageError
 
+from .observe import run_batch
 from .training import (
-    Call,
+    Run,
     Session,
     apart,
-    call_model,
     check_steps,
     epochs_of,
     kept_flags,
@@ -123,10 +123,10 @@ def _captured(model: nn.Module, block: str | None) -> Iterator[list[Tensor]]:
         hook.remove()
 
 
-def _activation(model: nn.Module, batch: Any, target: str | None, call: Call) -> Tensor:
+def _activation(model: nn.Module, batch: Any, target: str | None, call: Run | None) -> Tensor:
     """Return what the module `target` gives on a batch; for None the model itself."""
     with _captured(model, target) as outputs:
-        result = call(model, batch)
+        result = run_batch(model, batch, call)
     if target is None:
         return output_of(result)
     if len(outputs) != 1:
@@ -140,7 +140,7 @@ class _Errors:
     """How far the student is from the teacher behind one block."""
 
     def __init__(
-        self, student: nn.Module, teacher: nn.Module, target: str | None, call: Call
+        self, student: nn.Module, teacher: nn.Module, target: str | None, call: Run | None
     ) -> None:
         self.student, self.teacher, self.target, self.call = student, teacher, target, call
 
@@ -173,9 +173,9 @@ def recast(
     *,
     steps: int = 300,
     lr: float = 1e-3,
-    call: Call = call_model,
+    call: Run | None = None,
     seed: int = 0,
-    progress: bool = True,
+    progress: bool = False,
 ) -> RecastReport:
     """Train the student's blocks, one after the other, to do what the teacher's do; in place.
 
@@ -200,8 +200,8 @@ def recast(
         Steps for each block.
     lr : float
         Learning rate of Adam; a tenth of it after each third of the steps.
-    call : callable
-        ``call(model, batch)``; by default see `nnlut_train.network.training.call_model`.
+    call : callable, optional
+        ``call(model, batch)`` runs a batch; by default see `nnlut_train.network.observe.run_batch`.
     seed : int
         Decides the order of the batches.
     progress : bool
@@ -238,8 +238,8 @@ def recast(
                 error = errors.of(next(stream))
                 if not error.requires_grad:
                     raise UsageError(
-                        f"blocks must be in the order in which they run, but {target} "
-                        f"does not depend on {block}"
+                        "blocks must be in the order in which they run, but "
+                        f"{target or 'the output'} does not depend on {block}"
                     )
                 session.step(error)
                 bar.update()

@@ -17,7 +17,7 @@ from .calls import Call
 from .override import Override
 from .report import Report
 
-__all__ = ["functions_replaced", "replace", "replaced", "restore", "site_parts"]
+__all__ = ["check_sites", "functions_replaced", "replace", "replaced", "restore", "site_parts"]
 
 #: Modules that compute what no unit does inside torch itself, where no function is met.
 _OPAQUE = (nn.RNNBase, nn.RNNCellBase)
@@ -99,7 +99,7 @@ def _check_norm(module: NormModule, planned: PlannedSite, call: Call, eps: float
             )
 
 
-def _check_sites(model: nn.Module, plan: Plan) -> None:
+def check_sites(model: nn.Module, plan: Plan) -> None:
     """Raise UsageError unless the model has a module for each site of a plan."""
     paths = dict(model.named_modules())
     for site, planned in plan.sites.items():
@@ -157,7 +157,7 @@ def replace(model: nn.Module, plan: Plan, *, strict: bool = False) -> Report:
         If the plan does not fit the model: the message names the site. From the model's own call:
         if a row is longer than its unit's, a norm's weights are not the plan's, or for `strict`.
     """
-    _check_sites(model, plan)
+    check_sites(model, plan)
     report = Report(tuple(plan.sites))
     handler = _Planned(plan, report, strict)
     _attach(model, handler, handler.left)

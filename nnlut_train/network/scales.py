@@ -19,7 +19,10 @@ from nnlut_train.modules import NormModule, SoftmaxModule
 
 from .observe import Observation
 
-__all__ = ["Choice", "norm_error", "norm_scales", "padded_rows", "softmax_error", "unary_scales"]
+__all__ = [
+    "Choice", "norm_error", "norm_scales", "padded_rows", "points_of", "softmax_error",
+    "unary_scales",
+]  # fmt: skip
 
 #: Points in a bin of a histogram that stand for its arguments.
 POINTS = 4
@@ -54,7 +57,7 @@ def _fractions(bits: int, largest: float) -> range:
     return range(covers - COARSER, covers + FINER + 1)
 
 
-def _points(observation: Observation) -> tuple[np.ndarray, np.ndarray]:
+def points_of(observation: Observation) -> tuple[np.ndarray, np.ndarray]:
     """Return arguments and how often they occur, in the bins of a site's histogram."""
     histogram = observation.histogram
     steps = (np.arange(POINTS) + 0.5) / POINTS
@@ -82,7 +85,7 @@ def unary_scales(
         Scales that are not to be chosen.
     """
     largest = max(max(-o.low, o.high) for o in observations)
-    points = {o.site: _points(o) for o in observations}
+    points = {o.site: points_of(o) for o in observations}
     exact = {site: function(x) for site, (x, _) in points.items()}
     peak = max(float(np.abs(y).max()) for y in exact.values())
     best = None
@@ -122,6 +125,7 @@ def softmax_error(module: SoftmaxModule, observation: Observation) -> float:
     return float(((module(x).double() - exact) ** 2).sum() / (exact**2).sum())
 
 
+@torch.no_grad()
 def norm_error(module: NormModule, observation: Observation, input_frac: int) -> float:
     """Return the relative error of a norm on a site's rows, with input codes of `input_frac`."""
     x = torch.from_numpy(

@@ -1,4 +1,4 @@
-"""What fine-tuning and recasting have in common: calls, batches, flags that are put back."""
+"""What fine-tuning and recasting have in common: results, batches, flags that are put back."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,21 +11,11 @@ from torch import Tensor, nn
 from nnlut_train.errors import StepError, UsageError
 
 __all__ = [
-    "Call", "Session", "apart", "call_model", "check_steps", "epochs_of", "kept_flags", "output_of",
-    "repeatable",
+    "Run", "Session", "apart", "check_steps", "epochs_of", "kept_flags", "output_of", "repeatable",
 ]  # fmt: skip
 
 #: ``call(model, batch)`` runs a model on a batch and returns what the model returns.
-Call = Callable[[nn.Module, Any], Any]
-
-
-def call_model(model: nn.Module, batch: Any) -> Any:
-    """Run a model on a batch: a mapping of named arguments, a tuple of arguments, or a tensor."""
-    if isinstance(batch, Mapping):
-        return model(**batch)
-    if isinstance(batch, tuple | list):
-        return model(*batch)
-    return model(batch)
+Run = Callable[[nn.Module, Any], Any]
 
 
 def output_of(result: Any) -> Tensor:

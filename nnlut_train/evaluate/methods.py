@@ -1,0 +1,255 @@
+"""The ways to compute a model's non-linear operations that an evaluation compares."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from torch import nn
+
+from hw.plan import Plan
+
+from ..network import functions_replaced, replaced
+from ..network.calibrate import plan_of
+
+
+def calibrated(*a, **k):
+    raise NotImplementedError  # TEMP
+
+
+from ..network.observe import Observation, observe
+from . import published
+from .int8 import int8
+from .tasks import Task
+
+__all__ = ["Bench", "Row", "rows"]
+
+_PLAIN = {"softmax": {"fold": "none"}, "gelu": {"fold": "none"}}
+
+
+def _all(**options: Any) -> dict[str, dict[str, Any]]:
+    return {op: dict(options) for op in ("softmax", "gelu", "layernorm")}
+
+
+def _merged(*parts: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    merged: dict[str, dict[str, Any]] = {}
+    for part in parts:
+        for op, options in part.items():
+            merged.setdefault(op, {}).update(options)
+    return merged
+
+
+#: Units of the methods that `hw` builds: options beside the calibrated scales; see `plan_of`.
+_UNITS: dict[str, dict[str, dict[str, Any]]] = {
+    "optimal": {},
+    "direct": _all(arch="direct"),
+    "nnlut": _merged(_all(fit="nn"), _PLAIN),
+    "gqalut": _merged(_all(fit="genetic"), _PLAIN),
+    "ibert": _all(method="ibert"),
+    "base2": {"softmax": {"method": "base2"}},
+    "rexp": {"softmax": {"method": "rexp"}},
+    "lut2d": {"softmax": {"method": "lut2d"}},
+    # Eight bits in and out everywhere, the scales calibrated as well as it goes.
+    "narrow": {
+        "softmax": {"bits": 8, "distance_bits": None},
+        "gelu": {"bits": 8, "output_bits": 8, "fold": "none", "arch": "direct"},
+        "layernorm": {"bits": 8, "output_bits": 8},
+    },
+}
+
+_NAMES = {
+    "optimal": "optimal", "direct": "direct tables", "nnlut": "NN-LUT", "gqalut": "GQA-LUT",
+    "ibert": "I-BERT", "base2": "base 2", "rexp": "REXP", "lut2d": "2D LUT",
+    "narrow": "8 bits in and out",
+}  # fmt: skip
+#: Methods whose tables are of lines, and how many segments they have: None for what was asked for.
+_ENTRIES: dict[str, int | None] = {"nnlut": 16, "gqalut": 8}
+
+
+class Bench:
+    """A task's model, with what is computed once for all rows.
+
+    Parameters
+    ----------
+    task : Task
+        The task.
+    seed : int
+        Of calibration and fits.
+    progress : bool
+        Show progress on a terminal.
+    """
+
+    def __init__(self, task: Task, seed: int = 0, progress: bool = False) -> None:
+        self.task, self.seed, self.progress = task, seed, progress
+        self._plans: dict[str, Plan] = {}
+
+    @property
+    def model(self) -> nn.Module:
+        """The model."""
+        return self.task.model
+
+    @cached_property
+    def observations(self) -> dict[str, Observation]:
+        """What the model's sites saw of the calibration data."""
+        return observe(self.model, self.task.batches(), seed=self.seed, progress=self.progress)
+
+    @property
+    def ops(self) -> tuple[str, ...]:
+        """The operations of the model that can be replaced."""
+        found = {o.op for o in self.observations.values()}
+        return tuple(op for op in ("softmax", "gelu", "layernorm") if op in found)
+
+    def plan(self, method: str, entries: int | None, tuned: bool = False) -> Plan:
+        """Return the plan of a method of `hw`, made once; `tuned` by NN-LUT's own calibration."""
+        name = f"{method}-{entries}-{tuned}"
+        if name not in self._plans:
+            if tuned:
+                plan = self.plan(method, entries)
+                made = calibrated(plan, self.observations, seed=self.seed, progress=self.progress)
+            else:
+                lengths = {op: {"length": n} for op, n in self.task.rows.items()}
+                made = plan_of(
+                    self.observations, entries=entries, ops=self.ops, seed=self.seed,
+                    options=_merged(lengths, _UNITS[method]),
+                )  # fmt: skip
+            self._plans[name] = made
+        return self._plans[name]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Parameters
+    ----------
+    method : str
+        One of `nnlut_train.evaluate.METHODS`.
+    name : str
+        The method as the table has it, such as ``optimal, 8 entries``.
+    ops : str
+        What is replaced: an operation, a part of one, ``all``, or ``none``.
+    enter : callable
+        From a bench to a context in which its model computes so.
+    baseline : str
+        What it is compared with: ``exact``, or ``int8``: the exact non-linearities with INT8
+        weights and activations.
+    plan : callable, optional
+        From a bench to the plan behind it, if there is one.
+    """
+
+    method: str
+    name: str
+    ops: str
+    enter: Callable[[Bench], AbstractContextManager[Any]]
+    baseline: str = "exact"
+    plan: Callable[[Bench], Plan] | None = None
+
+    @property
+    def key(self) -> str:
+        """Its name in the results' file."""
+        return f"{self.name} | {self.ops}" + (" | int8" if self.baseline == "int8" else "")
+
+
+def _part(plan: Plan, ops: str) -> Plan:
+    """Return the part of a plan that serves one operation, or all of it."""
+    if ops == "all":
+        return plan
+    return replace(plan, sites={n: site for n, site in plan.sites.items() if site.op == ops})
+
+
+def _planned(method: str, name: str, ops: str, entries: int | None, tuned: bool = False) -> Row:
+    def plan(bench: Bench) -> Plan:
+        return bench.plan(method, entries, tuned)
+
+    return Row(
+        method, name, ops, lambda bench: replaced(bench.model, _part(plan(bench), ops)),
+        plan=plan if ops == "all" else None,
+    )  # fmt: skip
+
+
+@contextmanager
+def _int8(bench: Bench, entries: int | None) -> Iterator[None]:
+    with ExitStack() as stack:
+        if entries is not None:
+            plan = bench.plan("optimal", entries)
+            stack.enter_context(replaced(bench.model, plan))
+        stack.enter_context(int8(bench.model))
+        yield
+
+
+def _functions(name: str, ops: str, make: Callable[[], dict[str, Any]]) -> Row:
+    """Return a row of functions of real numbers, which are made when it is run."""
+    return Row("published", name, ops, lambda bench: functions_replaced(bench.model, make()))
+
+
+def _published(ops: Sequence[str]) -> Iterator[Row]:
+    """Yield the published tables taken literally: each function alone, and all."""
+    for method, title in (("uniform", "uniform segments"), ("nn", "NN-LUT")):
+        name = f"{title}, as published"
+
+        def tables(method: str = method, **options: Any) -> dict[str, Any]:
+            return published.functions(method, **options)
+
+        def table(function: str, method: str = method) -> published.RealTable:
+            made = published.uniform_table if method == "uniform" else published.nn_table
+            return made(function, 16)
+
+        if "softmax" in ops:
+            yield _functions(name, "exp", lambda t=table: {"softmax": published.softmax(t("exp"))})
+            yield _functions(
+                name, "1/x", lambda t=table: {"softmax": published.softmax(None, t("reciprocal"))}
+            )
+        if "gelu" in ops:
+            yield _functions(name, "gelu", lambda t=table: {"gelu": t("gelu")})
+        if "layernorm" in ops:
+            yield _functions(
+                name, "1/sqrt", lambda t=table: {"layernorm": published.layernorm(t("rsqrt"))}
+            )
+        yield _functions(name, "all", tables)
+        yield _functions(f"{title}, 1/sqrt scaled", "all", lambda t=tables: t(scaling=True))
+
+
+def rows(methods: Sequence[str], entries: Sequence[int], ops: Sequence[str]) -> Iterator[Row]:
+    """Yield the rows of a table.
+
+    Parameters
+    ----------
+    methods : sequence of str
+        Names of `nnlut_train.evaluate.METHODS`.
+    entries : sequence of int
+        Segments of the optimal tables.
+    ops : sequence of str
+        The model's operations.
+    """
+    for method in methods:
+        if method == "published":
+            yield from _published(ops)
+        elif method == "int8":
+            yield Row("int8", "INT8, exact", "none", lambda bench: _int8(bench, None))
+            for count in entries:
+                yield Row(
+                    "int8", f"INT8, optimal, {count} entries", "all",
+                    lambda bench, n=count: _int8(bench, n), "int8",
+                )  # fmt: skip
+        else:
+            yield from _hardware(method, entries, ops)
+
+
+def _hardware(method: str, entries: Sequence[int], ops: Sequence[str]) -> Iterator[Row]:
+    """Yield the rows of a method of `hw`: each operation alone, and all."""
+    title, own = _NAMES[method], _UNITS[method]
+    counts = entries if method == "optimal" else (_ENTRIES.get(method, max(entries)),)
+    lines = method in ("optimal", *_ENTRIES)
+    alone = [op for op in ops if op in own or method == "optimal"]
+    for count in counts:
+        name = f"{title}, {count} entries" if lines else title
+        for tuned in (False, True) if method == "nnlut" else (False,):
+            full = f"{name}, calibrated" if tuned else name
+            for each in alone:
+                yield _planned(method, full, each, count, tuned)
+            # A softmax of its own, and the other operations by optimal tables.
+            if alone == list(ops):
+                yield _planned(method, full, "all", count, tuned)
+            elif alone:
+                yield _planned(method, f"{full} + optimal", "all", count, tuned)
