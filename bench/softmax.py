@@ -2,17 +2,26 @@
 
 The protocol: 256 rows of 64 and of 128 logits from N(0, 2), numpy's default_rng(0), scale 1/16;
 "floor" is the error of correct rounding to the same output.
+
+With --distance instead: logits of 12 bits, an 8-bit output, and exp tables that see less and less
+of the distance; what each is in gates, for rows of up to 64. That takes a few minutes.
 """
 
+import argparse
 from collections.abc import Iterator
 
 from common import spec_of, table
 
 from hw.report_accuracy import rounded_up
 from hw.request import Request
+from hw.synth import synthesize
+from hw.verilog import to_verilog
 from sim.accuracy import protocol_rows, softmax_accuracy, softmax_floor
 from sim.bound import softmax_bound
 from sim.golden import SoftmaxSpec
+
+#: Elements of the longest row of what is synthesised.
+AREA_LENGTH = 64
 
 
 def random(specs: dict[str, SoftmaxSpec]) -> Iterator[tuple[object, ...]]:
@@ -31,7 +40,28 @@ def protocol(specs: dict[str, SoftmaxSpec]) -> Iterator[tuple[object, ...]]:
                    f"{a.max_ulp * spec.output.scale:.5f}")  # fmt: skip
 
 
+def distance() -> Iterator[tuple[object, ...]]:
+    usual = ("usual, --bits 8", Request("softmax", arch="direct", length=AREA_LENGTH))
+    wide = {"arch": "direct", "output_bits": 8, "length": AREA_LENGTH}
+    cases = [("usual, --bits 12", Request("softmax", 12, **wide))]
+    cases += [(f"--distance-bits {bits}", Request("softmax", 12, distance_bits=bits, **wide))
+              for bits in range(11, 5, -1)]  # fmt: skip
+    for name, request in [*cases, usual]:
+        spec = spec_of(SoftmaxSpec, request)
+        a = softmax_accuracy(spec)
+        cost = synthesize(to_verilog(spec, "top", name), "top", "generic")
+        yield (name, str(spec.input), str(spec.exp.input), f"{a.max_ulp:.3f}",
+               rounded_up(softmax_bound(spec)), f"{a.rms_ulp:.3f}",
+               f"{cost.size:,.0f}")  # fmt: skip
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument("--distance", action="store_true", help="narrow distances")
+    if parser.parse_args().distance:
+        table(("unit", "logits", "distance", "max ulp", "proved at most", "RMS ulp", "GE"),
+              distance())  # fmt: skip
+        return
     cases = {
         "direct": Request("softmax", arch="direct"),
         "pwl, base 2": Request("softmax", arch="pwl"),

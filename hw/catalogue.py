@@ -36,6 +36,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "writable": {"op": "gelu", "entries": 8, "tables": "writable"},
     "softmax": {"op": "softmax", "bits": 6, "length": 24, "mask": True},
     "softmax, lanes": {"op": "softmax", "bits": 6, "length": 24, "lanes": 4, "mask": True},
+    "softmax, narrow distance": {"op": "softmax", "bits": 8, "distance_bits": 5, "length": 24,
+                                 "mask": True},
     "rexp": {"op": "softmax", "bits": 6, "length": 24, "method": "rexp"},
     "lut2d": {"op": "softmax", "bits": 6, "length": 24, "method": "lut2d"},
     "base2": {"op": "softmax", "bits": 6, "length": 24, "method": "base2"},
@@ -43,7 +45,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "layernorm": {"op": "layernorm", "bits": 8, "length": 24},
     "rmsnorm, lanes": {"op": "rmsnorm", "bits": 8, "length": 24, "lanes": 2},
     "i-layernorm": {"op": "layernorm", "bits": 8, "length": 24, "method": "ibert"},
-}
+}  # fmt: skip
 
 HEAD = ("op", "method", "--arch", "--bits", "default formats", "latency in clocks", "beats/clock",
         "largest error, ulp")  # fmt: skip

@@ -144,7 +144,7 @@ def add_request(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="F",
         help="with --distance-bits: fraction bits of the distance, at most the input's. Default: "
-        "D - 4, so that it reaches 16, or the input's",
+        "D - 4, so that it reaches 16; finer if no distance does; at most the input's",
     )
     add("--eps", type=float, metavar="E",
         help="layernorm, rmsnorm: what is added to the variance. Default: "

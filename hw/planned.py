@@ -9,7 +9,6 @@ from typing import Any, Self, get_args
 import numpy as np
 
 from nnlut_train.errors import UsageError
-from nnlut_train.formats import Format
 from nnlut_train.tables import PwlTable
 from sim.golden import SharedSpec, Spec, WritableSpec, spec_from_json
 
@@ -119,13 +118,14 @@ def _check_kind(request: Request, arch: str, spec: Spec) -> None:
         )
 
 
-def _distances(request: Request, spec: Spec) -> tuple[Format | None, Format | None]:
-    """Return what exp sees of a softmax's distances by the request, and by the specification."""
+def _distance(request: Request, spec: Spec) -> list[tuple[str, int | None, int]]:
+    """Return what request and specification say of the distances that a softmax's exp sees."""
     if request.op != "softmax" or request.method != "nnlut":
-        return None, None
-    # Without an option it is all of them, whatever the fraction bits of the logits are.
-    seen = spec.bare.exp.input
-    return (request.distance if request.distance_bits else spec.bare.distance), seen
+        return []
+    bits, frac, seen = request.distance_bits, request.distance_frac, spec.bare.exp.input
+    if bits is None:
+        bits, frac = spec.input.bits, spec.input.frac
+    return [("distance bits", bits, seen.bits), ("distance fraction bits", frac, seen.frac)]
 
 
 def _check_agreement(request: Request, arch: str, spec: Spec) -> None:
@@ -143,7 +143,7 @@ def _check_agreement(request: Request, arch: str, spec: Spec) -> None:
         ("output bits", out_bits, spec.output.bits),
         ("input fraction bits", request.input_frac, spec.input.frac),
         ("output fraction bits", request.output_frac, spec.output.frac),
-        ("distance", *_distances(request, spec)),
+        *_distance(request, spec),
         ("length", request.length, spec.longest),
         ("lanes", request.lanes, spec.lanes),
         ("mask", request.mask, spec.mask),

@@ -73,6 +73,10 @@ def _above(candidate: Candidate, measured: float) -> list[str]:
     spec = candidate.spec.bare
     if candidate.arch == "integer" or isinstance(spec, LutSoftmaxSpec):
         remedy = "--method nnlut"
+    elif isinstance(spec, SoftmaxSpec) and spec.exp.input != spec.distance:
+        remedy = "a larger --distance-frac"
+        if spec.exp.input.bits < spec.distance.bits:
+            remedy = "more --distance-bits"
     else:
         remedy = "more --entries" if candidate.arch == "pwl" else "--arch pwl"
     above = "above 1 ulp" if measured >= ERROR_BOUND_ULP else "may be above 1 ulp"

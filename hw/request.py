@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 
 from nnlut_train.folding import FOLDS
+from nnlut_train.formats import Format
 from nnlut_train.functions import Function, lookup
 from nnlut_train.tables import DirectTable, PwlTable
 
@@ -47,6 +48,9 @@ class Request:
         Elements a beat.
     mask : bool
         Softmax: a mask bit an element.
+    distance_bits, distance_frac : int, optional
+        Softmax by nnlut: format of the distance from the row's maximum that the exp table sees, see
+        `distance`; by default that of the exact distance.
     eps : float, optional
         Norms: what is added to the variance; `EPS` by default.
     gamma, beta : tuple of float, optional
@@ -85,6 +89,8 @@ class Request:
     length: int | None = None
     lanes: int = 1
     mask: bool = False
+    distance_bits: int | None = None
+    distance_frac: int | None = None
     eps: float | None = None
     gamma: tuple[float, ...] | None = None
     beta: tuple[float, ...] | None = None
@@ -144,6 +150,28 @@ class Request:
         return "--fit" if self.fit else "--entries" if self.entries else None
 
     @property
+    def logits(self) -> Format:
+        """Format of a softmax's logits: by default they reach from -8 to 8."""
+        frac = self.bits - 4 if self.input_frac is None else self.input_frac
+        return Format(True, self.bits, frac)
+
+    @property
+    def distance(self) -> Format:
+        """Format of the distance that a softmax's exp table sees.
+
+        By default, of fewer bits than the logits have, it is the finest that reaches 16, where
+        exp(-d) is nearly 0, or every distance that there is; but not finer than the logits.
+        """
+        logits = self.logits
+        if self.distance_bits is None:
+            return Format(False, logits.bits, logits.frac)
+        frac = self.distance_frac
+        if frac is None:
+            reach = min(4, logits.bits - logits.frac)
+            frac = min(self.distance_bits - reach, logits.frac)
+        return Format(False, self.distance_bits, frac)
+
+    @property
     def fit_method(self) -> str:
         """The method that learns the tables of lines."""
         return self.fit or "optimal"
@@ -174,10 +202,10 @@ class Request:
     def segments(self) -> int:
         """Segments of each table of lines: by default 16, the papers' number.
 
-        Twice as many for every 2 bits beyond 8: the error of lines falls with the square of their
-        number. The plain 32-bit unit has the papers' 16.
+        Twice as many for every 2 bits beyond 8 that the table sees: the error of lines falls with
+        the square of their number. The plain 32-bit unit has the papers' 16.
         """
-        bits = 8 if self.bits == WIDE_BITS else self.bits
+        bits = 8 if self.bits == WIDE_BITS else self.distance_bits or self.bits
         return self.entries or max(16, 1 << math.ceil(bits / 2))
 
     @property
@@ -189,6 +217,8 @@ class Request:
         if self.method != "nnlut":
             parts.append(self.method)
         parts.append(self.precision or f"int{self.bits}")
+        if self.distance_bits is not None:
+            parts.append(f"d{self.distance_bits}")
         if self.lanes > 1:
             parts.append(f"x{self.lanes}")
         parts += ["masked"] * self.mask + ["writable"] * (self.tables == "writable")

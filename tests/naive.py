@@ -123,9 +123,15 @@ def naive(spec, q):
     return (naive_exp if isinstance(spec, ExpSpec) else naive_reciprocal)(spec, q)
 
 
+def naive_distance(spec, d):
+    """What exp sees of an exact distance."""
+    real = Fraction(d) / Fraction(2) ** spec.input.frac
+    return limit(half_up(real * Fraction(2) ** spec.exp.input.frac), spec.exp.input)
+
+
 def naive_softmax(spec, row):
     peak = max(row)
-    exponentials = [naive(spec.exp, peak - q) for q in row]
+    exponentials = [naive(spec.exp, naive_distance(spec, peak - q)) for q in row]
     total = 0
     for exponential in exponentials:
         total += exponential

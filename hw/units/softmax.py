@@ -10,7 +10,7 @@ from .row_pass import Row, RowPass
 from .row_unit import RowUnit
 from .unary import emit
 
-__all__ = ["Distances", "Probabilities", "Softmax"]
+__all__ = ["Distances", "NarrowDistances", "Probabilities", "Softmax"]
 
 
 class Distances(RowPass):
@@ -38,6 +38,24 @@ class Distances(RowPass):
         bits = self.spec.input.bits
         maximum = statistic.as_signed() if self.spec.input.signed else statistic
         return [(maximum - logit)[:bits] for logit in row.elements]
+
+
+class NarrowDistances(Distances):
+    """From logits to what exp sees of their distances; the first pass.
+
+    Rounding and saturation follow the subtraction without a register: measured in two-input gates,
+    they add a level to its carry chain. Stages: as `Distances`. Parameters and members: `RowPass`.
+    """
+
+    spec: SoftmaxSpec
+
+    def __init__(self, spec: SoftmaxSpec) -> None:
+        super().__init__(spec, shape_of(spec.exp.input))
+
+    def apply(self, row: Row, statistic: Value) -> list[Value]:
+        """Return the distances, rounded half up and saturated; of a masked logit, any."""
+        shift, seen = self.spec.distance_shift, self.spec.exp.input
+        return [saturate(round_shift(d, shift), seen) for d in super().apply(row, statistic)]
 
 
 class Probabilities(RowPass):
@@ -91,6 +109,8 @@ class Softmax(RowUnit):
        are summed and the reciprocal of the sum is taken; then the distances leave, and their
        exponentials are multiplied by the reciprocal.
 
+    Where exp sees less of the distances than there is, the second buffer holds that.
+
     The two buffers are a ping-pong pair in a chain: row n + 1 loads and row n is summed while row
     n - 1 leaves. They hold logits and distances, which are narrow, and not exponentials; that
     costs a second exp table and saves more than half of the storage. As both are queues, short
@@ -103,4 +123,9 @@ class Softmax(RowUnit):
 
     def passes(self) -> dict[str, RowPass]:
         """Return both passes."""
-        return {"distances": Distances(self.spec), "probabilities": Probabilities(self.spec)}
+        spec = self.spec
+        exact = spec.exp.input == spec.distance
+        return {
+            "distances": Distances(spec) if exact else NarrowDistances(spec),
+            "probabilities": Probabilities(spec),
+        }

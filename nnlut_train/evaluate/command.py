@@ -99,8 +99,8 @@ class _Evaluation:
         entry = self.store.get("poor", self.seed)
         if entry is None:
             outcome = poor.experiment(self.seed, folder=self.store.path.parent / "weights")
-            entry = self.store.put("poor", self.seed, **asdict(outcome))
-        return Outcome(**entry)
+            entry = self.store.put("poor", self.seed, outcome=asdict(outcome))
+        return Outcome(**entry["outcome"])
 
 
 def _merge(lines: Sequence[Line]) -> Line:

@@ -45,14 +45,18 @@ class Activation(HardwareModule):
         """Return the derivative at every code."""
         x, step = self.bare.input.real(codes), self.bare.input.scale
         if function is not None:
-            edges = function(np.append(x - step / 2, x[-1] + step / 2))
-            slope = np.diff(edges) / step
+            edges = np.append(x - step / 2, x[-1] + step / 2)
+            if not self.bare.input.signed:
+                edges[0] = 0.0  # some have nothing below
+            # Where a rise is infinite, as of 1/x at 0, there is none.
+            values = function(edges)
+            slope = np.diff(np.where(np.isfinite(values), values, np.nan)) / np.diff(edges)
             # Where the function ends (1/x at 0), the results themselves have a difference.
             return np.where(np.isfinite(slope), slope, np.gradient(real, step))
         window = min(self.SMOOTH, len(real) // 2) or 1
-        right = real[np.minimum(np.arange(len(real)) + window, len(real) - 1)]
-        left = real[np.maximum(np.arange(len(real)) - window, 0)]
-        return (right - left) / (2 * window * step)
+        at = np.arange(len(real))
+        right, left = np.minimum(at + window, len(real) - 1), np.maximum(at - window, 0)
+        return (real[right] - real[left]) / ((right - left) * step)
 
     def compute(self, codes: Tensor) -> Tensor:
         """Return the output codes of `codes`; see `HardwareModule.compute`.

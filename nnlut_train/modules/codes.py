@@ -5,7 +5,7 @@ whole row has one of (the reciprocal of its sum, say) may go through the golden 
 CPU: see `Unary`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ def quantize(x: Tensor, form: Format) -> Tensor:
     # half up of s is floor((floor(2 s) + 1) / 2).
     twice = (x.detach() * 2.0 ** (form.frac + 1)).clamp_(2 * form.min, 2 * form.max).floor_()
     if torch.isnan(twice.sum()):
-        raise UsageError("activations must be numbers, not NaN")
+        raise UsageError("what is quantised must be numbers, not NaN")
     return twice.add_(1.0).mul_(0.5).floor_().to(torch.int64)
 
 
@@ -67,10 +67,18 @@ def round_shift(values: Tensor, shift: Tensor | int) -> Tensor:
     return (values + (torch.ones_like(shift) << shift >> 1)) >> shift
 
 
-def by_golden(compute: Callable[..., np.ndarray], *codes: Tensor) -> Tensor:
-    """Return what a golden model's function makes of `codes`: on the CPU, whatever their device."""
-    result = compute(*(code.cpu().numpy() for code in codes))
-    return torch.from_numpy(np.ascontiguousarray(result)).to(codes[0].device)
+def by_golden(compute: Callable[..., Sequence[np.ndarray]], *codes: Tensor) -> list[Tensor]:
+    """Return what a golden model makes of `codes`: on the CPU, whatever their device.
+
+    Parameters
+    ----------
+    compute : callable
+        From int64 arrays to int64 arrays.
+    *codes : int64 tensor
+        Its arguments, all on one device, to which the results are brought.
+    """
+    results = compute(*(code.cpu().numpy() for code in codes))
+    return [torch.from_numpy(np.ascontiguousarray(each)).to(codes[0].device) for each in results]
 
 
 class OnDevice:
@@ -86,13 +94,15 @@ class OnDevice:
     """
 
     def __init__(self, values: np.ndarray | Tensor) -> None:
-        self._tensor = torch.as_tensor(values)
+        tensor = torch.as_tensor(values)
+        self._copies = {tensor.device: tensor}
+        self._tensor = tensor
 
     def on(self, device: torch.device) -> Tensor:
         """Return the constant on `device`."""
-        if self._tensor.device != device:
-            self._tensor = self._tensor.to(device)
-        return self._tensor
+        if device not in self._copies:
+            self._copies[device] = self._tensor.to(device)
+        return self._copies[device]
 
 
 class Unary:
@@ -113,6 +123,6 @@ class Unary:
     def __call__(self, codes: Tensor) -> Tensor:
         """Return the results (int64, same shape) of `codes`, which must be in range."""
         if self._results is None:
-            return by_golden(self.spec.compute, codes)
+            return by_golden(lambda values: [self.spec.compute(values)], codes)[0]
         at = (codes - self.spec.input.min).flatten()
         return self._results.on(codes.device).index_select(0, at).view(codes.shape)

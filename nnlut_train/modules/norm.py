@@ -8,13 +8,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from nnlut_train.errors import UsageError
-from sim.golden import IbertNormSpec, NormRowSpec, NormSpec
+from nnlut_train.tables import Table
+from sim.golden import IbertNormSpec, NormSpec
 from sim.golden.isqrt import isqrt
 
 from .codes import OnDevice, Unary, by_golden, quantize, round_shift
 from .module import HardwareModule, straight_through
 
 __all__ = ["IbertNorm", "Norm", "NormModule"]
+
+#: Smallest epsilon of a derivative.
+EPS_MIN = 1e-12
 
 
 class NormModule(HardwareModule):
@@ -25,15 +29,14 @@ class NormModule(HardwareModule):
 
     Parameters
     ----------
-    spec : NormRowSpec
+    spec : sim.golden.NormRowSpec
         The unit.
     """
 
-    def __init__(self, spec: NormRowSpec) -> None:
-        super().__init__(spec)
-        frac = self.bare.eps_frac + 2 * self.bare.input.frac
-        #: What the unit adds to the variance, as a real number.
-        self.eps = self.bare.eps * 2.0**-frac
+    def eps(self, input_frac: int | None = None) -> float:
+        """Return what the unit adds to the variance, for input codes of so many fraction bits."""
+        frac = self.bare.input.frac if input_frac is None else input_frac
+        return self.bare.eps * 2.0 ** -(self.bare.eps_frac + 2 * frac)
 
     @abstractmethod
     def _rows(self, codes: Tensor, gamma: Tensor | None, beta: Tensor | None) -> Tensor:
@@ -54,11 +57,30 @@ class NormModule(HardwareModule):
         Raises
         ------
         UsageError
-            If the codes are not what they must be, or n is beyond ``spec.length``.
+            If the codes are not what they must be, n is beyond ``spec.length``, or the unit has no
+            place for gamma or beta.
         """
         self.check_codes(codes)
         self._check_size(codes)
+        for name, given in (("gamma", gamma), ("beta", beta)):
+            if given is not None:
+                self._check_affine(name, given, codes.shape[-1])
         return self._rows(codes.to(torch.int64), gamma, beta)
+
+    def _check_affine(self, name: str, codes: Tensor, size: int) -> None:
+        table = self._table(name)
+        if codes.shape != (size,):
+            raise UsageError(f"{name} must have a code for each of the {size} elements")
+        try:
+            table.output.check(codes.cpu().numpy())
+        except UsageError as error:
+            raise UsageError(f"{name}: {error}") from error
+
+    def _table(self, name: str) -> Table:
+        table = getattr(self.bare, name)
+        if table is None:
+            raise UsageError(f"the unit must have {name}: the layer has it")
+        return table
 
     def _check_size(self, x: Tensor) -> None:
         size = x.shape[-1] if x.dim() else 0
@@ -69,10 +91,7 @@ class NormModule(HardwareModule):
         """Return gain or offset as codes; None where the unit has its own, or none."""
         if values is None:
             return None
-        table = getattr(self.bare, name)
-        if table is None:
-            raise UsageError(f"the unit must have {name}: the layer has it")
-        return quantize(values, table.output)
+        return quantize(values, self._table(name).output)
 
     def forward(
         self, x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None, *,
@@ -106,14 +125,16 @@ class NormModule(HardwareModule):
         y = self.dequantize(codes, x.dtype)
         learns = any(v is not None and v.requires_grad for v in (x, weight, bias))
         if torch.is_grad_enabled() and learns:
-            return straight_through(self.exact(x, weight, bias), y)
+            # Without an epsilon, the derivative at a constant row is infinite.
+            eps = max(self.eps(input_frac), EPS_MIN)
+            return straight_through(self.exact(x, weight, bias, eps), y)
         return y
 
     def exact(
         self, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float | None = None
     ) -> Tensor:
         """Return what the unit approximates, by torch; `eps` is the unit's own by default."""
-        eps = self.eps if eps is None else eps
+        eps = self.eps() if eps is None else eps
         if self.bare.centred:
             return functional.layer_norm(x, x.shape[-1:], weight, bias, eps)
         y = functional.rms_norm(x, x.shape[-1:], weight, eps)
@@ -143,11 +164,7 @@ class Norm(NormModule):
         squares = (codes * codes).sum(-1, keepdim=True)
         counts = torch.full_like(total, count)
         # One number a row of each: the golden model's own.
-        exponent, mantissa = (
-            by_golden(lambda *sums, field=field: getattr(bare.scalars_of(*sums), field),
-                      counts, total, squares)
-            for field in ("exponent", "mantissa")
-        )  # fmt: skip
+        _, _, exponent, mantissa = by_golden(bare.scalars_of, counts, total, squares)
         numerator = codes * (count << bare.left)
         if bare.centred:
             numerator -= total << bare.left
@@ -187,7 +204,8 @@ class IbertNorm(NormModule):
         count = torch.full_like(total, codes.shape[-1])
         y = codes - bare.mean(total, count)
         squares = ((y >> bare.shift) ** 2).sum(-1, keepdim=True)
-        root = by_golden(lambda sums: isqrt(sums, bare.iterations), squares).clamp_(min=1)
+        (root,) = by_golden(lambda sums: [isqrt(sums, bare.iterations)], squares)
+        root = root.clamp_(min=1)
         factor = (1 << (bare.precision - bare.shift)) // root
         result = round_shift((y * factor >> 1) * self._roots(count), bare.right)
         return result.clamp_(bare.output.min, bare.output.max)

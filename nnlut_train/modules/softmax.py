@@ -55,11 +55,17 @@ class SoftmaxModule(HardwareModule):
         Raises
         ------
         UsageError
-            If `codes` are not rows of the input's format, or n is beyond ``spec.length``.
+            If `codes` are not rows of the input's format, n is beyond ``spec.length``, or `mask` is
+            not as above.
         """
         self.check_codes(codes)
         if mask is None:
             mask = torch.zeros_like(codes, dtype=torch.bool)
+        elif mask.shape != codes.shape or mask.dtype != torch.bool:
+            raise UsageError(
+                f"a mask must be bool with the codes' shape {tuple(codes.shape)}, "
+                f"not {mask.dtype} with {tuple(mask.shape)}"
+            )
         return self._compute(codes.to(torch.int64), mask)
 
     def _compute(self, codes: Tensor, mask: Tensor) -> Tensor:

@@ -1,27 +1,26 @@
 """From a model and unlabelled data to a plan: scales, tables, units, sites."""
 
-import math
+import itertools
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from torch import nn
 
+from hw.checks import is_identifier
 from hw.choices import EPS
-from hw.design import design
-from hw.plan import Plan, PlannedSite, PlannedUnit
+from hw.choices import OPS as KNOWN
+from hw.plan import Plan
+from hw.planned import where
 from hw.request import Request
 from nnlut_train.errors import UsageError
-from nnlut_train.functions import FUNCTIONS
 from nnlut_train.modules import NormModule, module_of
-from nnlut_train.tables import DirectTable
-from sim.golden import Spec, WritableSpec
 
+from .classes import norm_parameters
 from .observe import Observation, observe
 from .replace import check_sites, site_parts
-from .scales import norm_scales, softmax_error, unary_scales
+from .units import make_norm, make_softmax, make_unary
 
 __all__ = ["DEFAULTS", "FLOOR", "OPS", "calibrate", "plan_of", "updated"]
 
@@ -36,11 +35,14 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 #: rare, and mostly of positions.
 OPS = ("softmax", "layernorm", "rmsnorm", "gelu", "gelu_tanh", "silu", "hswish", "hsigmoid", "mish",
        "softplus", "elu", "sigmoid", "tanh", "erf")  # fmt: skip
+#: Options that a unit can be given.
+CHOSEN = tuple(
+    name for name in Request.__dataclass_fields__
+    if name not in ("op", "domain", "gamma", "beta", "seed", "table", "module")
+)  # fmt: skip
 #: Share of a fit's weight that all arguments have alike; the rest is the histogram's. Rare large
 #: arguments matter more than their number says.
 FLOOR = 0.5
-#: Shortest row that a unit is built for.
-LENGTH_MIN = 128
 
 
 def calibrate(
@@ -106,11 +108,8 @@ def plan_of(
     if not 0.0 <= floor <= 1.0:
         raise UsageError(f"floor must be 0 to 1, not {floor}")
     options = options or {}
-    groups: dict[str, list[Observation]] = {}
-    for site, observation in observations.items():
-        if observation.op in ops:
-            name = re.sub(r"\W", "_", site) if per_site else observation.op
-            groups.setdefault(name, []).append(observation)
+    _check_options(options)
+    groups = _groups([o for o in observations.values() if o.op in ops], per_site)
     if not groups:
         found = ", ".join(sorted({o.op for o in observations.values()})) or "none"
         raise UsageError(
@@ -119,11 +118,10 @@ def plan_of(
     units, sites, errors = {}, {}, {}
     for name, group in groups.items():
         op = group[0].op
-        given = {**DEFAULTS.get(op, DEFAULTS[""]), **options.get(op, {}), "seed": seed}
-        if entries is not None and given.get("arch") != "direct" and given.get("method") != "ibert":
-            given.setdefault("entries", entries)
-        make = _norm if op in EPS else _softmax if op == "softmax" else _unary
-        units[name], planned, found = make(name, op, group, given, floor)
+        given = _given(op, options.get(op, {}), entries) | {"seed": seed}
+        make = make_norm if op in EPS else make_softmax if op == "softmax" else make_unary
+        with where(f"unit {name}"):
+            units[name], planned, found = make(name, op, group, given, floor)
         sites |= planned
         errors |= found
     meta = {
@@ -134,152 +132,46 @@ def plan_of(
     return Plan(units, {site: sites[site] for site in observations if site in sites}, meta)
 
 
-_Made = tuple[PlannedUnit, dict[str, PlannedSite], dict[str, float]]
+def _check_options(options: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise UsageError unless options are of operations, and are options of a unit."""
+    for op, given in options.items():
+        if op not in KNOWN:
+            raise UsageError(f"options must be of {', '.join(KNOWN)}, not of {op!r}")
+        for name in given:
+            if name not in CHOSEN:
+                raise UsageError(f"options of {op} must be {', '.join(CHOSEN)}, not {name!r}")
 
 
-def _unit(request: Request, spec: Spec | None = None) -> tuple[PlannedUnit, Spec]:
-    arch = request.wanted[0]
-    spec = design(request, arch) if spec is None else spec
-    return PlannedUnit(replace(request, gamma=None, beta=None), arch, spec), spec
+def _groups(observations: Sequence[Observation], per_site: bool) -> dict[str, list[Observation]]:
+    """Return the sites of each unit, by its name: all of an operation, or each."""
+    groups: dict[str, list[Observation]] = {}
+    for o in observations:
+        if not o.calls or not (o.counts.any() or o.rows):
+            raise UsageError(f"site {o.site}: must be run on some elements that are not masked")
+        name = o.op
+        if per_site:
+            name = re.sub(r"\W", "_", o.site, flags=re.ASCII)
+            name = name if is_identifier(name) else f"site_{name}"
+        # One unit has one epsilon.
+        names = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(2)))
+        for each in names:
+            if each not in groups or not (per_site or groups[each][0].eps != o.eps):
+                groups.setdefault(each, []).append(o)
+                break
+    return groups
 
 
-def _unary(
-    name: str, op: str, group: Sequence[Observation], given: dict[str, Any], floor: float
-) -> _Made:
-    """Plan a function of one element, its table fitted to how often arguments occur."""
-    choice = unary_scales(
-        FUNCTIONS[op], group, given["bits"], given["output_bits"], given.get("input_frac"),
-        given.get("output_frac"),
-    )  # fmt: skip
-    scales = {"input_frac": choice.input_frac, "output_frac": choice.output_frac}
-    request = Request(op, module=name, **(given | scales))
-    weights = _weights([o.histogram.weights for o in group], floor)
-    arch = request.wanted[0]
-    spec = design(request, arch, weights=None if request.by_formula else weights)
-    planned = {o.site: PlannedSite(op, name) for o in group}
-    return PlannedUnit(request, arch, spec), planned, choice.errors
-
-
-def _weights(
-    densities: Sequence[Callable[[np.ndarray], np.ndarray]], floor: float
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the weights of a fit: each site's density counts alike, and all arguments a little."""
-
-    def weights(x: np.ndarray) -> np.ndarray:
-        total = np.full(x.shape, floor / x.size)
-        for density in densities:
-            seen = density(x)
-            total += (1.0 - floor) / len(densities) * seen / max(seen.sum(), 1e-300)
-        return total
-
-    return weights
-
-
-def _softmax(
-    name: str, op: str, group: Sequence[Observation], given: dict[str, Any], floor: float
-) -> _Made:
-    """Plan a softmax: the scale of the logits, and of their distance from the maximum."""
-    longest = max(o.longest for o in group)
-    lanes = given.get("lanes", 1)
-    given.setdefault("length", max(LENGTH_MIN, 1 << math.ceil(math.log2(longest)), lanes))
-    if given.get("method", "nnlut") != "nnlut":
+def _given(op: str, options: Mapping[str, Any], entries: int | None) -> dict[str, Any]:
+    """Return the options of a unit: the defaults that its method has, and `options`."""
+    method = options.get("method", "nnlut")
+    given = dict(DEFAULTS.get(op, DEFAULTS[""]))
+    if method != "nnlut":
         given.pop("distance_bits", None)
-        given.pop("distance_frac", None)
-        if given["method"] in ("rexp", "lut2d"):
-            for option in ("output_bits", "entries"):
-                given.pop(option, None)
-    largest = max(max(-o.low, o.high) for o in group)
-    covers = given["bits"] - 1 - math.ceil(math.log2(max(largest, 2.0**-8)))
-    best = None
-    for input_frac in _tried(given, "input_frac", range(covers, covers + 3)):
-        narrow = given.get("distance_bits") is not None
-        fracs = range(max(input_frac - 4, 1), input_frac + 1) if narrow else (None,)
-        for distance_frac in _tried(given, "distance_frac", fracs):
-            scales = {"input_frac": input_frac}
-            scales |= {"distance_frac": distance_frac} if narrow else {}
-            request = Request(op, module=name, **(given | scales))
-            spec = design(request, request.wanted[0])
-            module = module_of(spec)
-            errors = {o.site: softmax_error(module, o) for o in group}
-            if best is None or sum(errors.values()) < sum(best[2].values()):
-                best = request, spec, errors
-    request, spec, errors = best
-    unit = PlannedUnit(request, request.wanted[0], spec)
-    return unit, {o.site: PlannedSite(op, name) for o in group}, errors
-
-
-def _tried(given: Mapping[str, Any], name: str, candidates: Iterable[Any]) -> Iterable[Any]:
-    """Return what is to be tried of an option: the given value alone, if there is one."""
-    return candidates if given.get(name) is None else (given[name],)
-
-
-def _norm(
-    name: str, op: str, group: Sequence[Observation], given: dict[str, Any], floor: float
-) -> _Made:
-    """Plan a norm: one unit, and for each site its input's scale, gamma and beta."""
-    longest = max(o.longest for o in group)
-    lanes = given.get("lanes", 1)
-    given.setdefault("length", -(-longest // lanes) * lanes)
-    given.setdefault("eps", group[0].eps)
-    if given.get("method", "nnlut") == "nnlut":
-        if given.get("arch") != "direct":
-            given.setdefault("tables", "writable")
-        for option, values in (
-            ("gamma", [o.weight for o in group]),
-            ("beta", [o.bias for o in group]),
-        ):
-            values = [v for v in values if v is not None]
-            if values:
-                largest = max(float(v.detach().abs().max()) for v in values)
-                given[option] = (max(largest, 1.0),) * given["length"]
-    best = None
-    peak = max(_largest_result(o) for o in group)
-    covers = given["output_bits"] - 1 - math.ceil(math.log2(peak))
-    for output_frac in _tried(given, "output_frac", (covers, covers + 1)):
-        request = Request(op, module=name, **(given | {"output_frac": output_frac}))
-        spec = design(request, request.wanted[0])
-        module = module_of(spec)
-        assert isinstance(module, NormModule)
-        scales = {o.site: norm_scales(module, o) for o in group}
-        total = sum(error for _, error in scales.values())
-        if best is None or total < best[0]:
-            best = total, request, spec, module, scales
-    _, request, spec, module, scales = best
-    planned = {}
-    for o in group:
-        codes = {
-            key: tuple(module.affine_codes(key, values).tolist())
-            for key, values in (("gamma", o.weight), ("beta", o.bias))
-            if values is not None and request.method == "nnlut"
-        }
-        planned[o.site] = PlannedSite(op, name, **codes, input_frac=scales[o.site][0])
-    spec = _with_values(spec, planned[group[0].site])
-    unit = PlannedUnit(replace(request, gamma=None, beta=None), request.wanted[0], spec)
-    return unit, planned, {site: error for site, (_, error) in scales.items()}
-
-
-def _largest_result(o: Observation) -> float:
-    """Return the largest result of an exact norm on a site's rows."""
-    rows = [row for row in o.rows if len(row) > 1]
-    z = [(row - row.mean()) / math.sqrt(row.var() + o.eps + 1e-30) for row in rows]
-    gain = np.ones(1) if o.weight is None else o.weight.detach().cpu().numpy()
-    offset = np.zeros(1) if o.bias is None else o.bias.detach().cpu().numpy()
-    return max(
-        [float(np.abs(v * gain + offset).max()) for v in z if gain.size in (1, v.size)] or [1.0]
-    )
-
-
-def _with_values(spec: Spec, site: PlannedSite) -> Spec:
-    """Return a writable unit that begins with the gamma and beta of a site."""
-    if not isinstance(spec, WritableSpec):
-        return spec
-    tables = {}
-    for name in ("gamma", "beta"):
-        values, table = getattr(site, name), getattr(spec.bare, name)
-        if values is not None and table is not None:
-            assert isinstance(table, DirectTable)
-            tables[name] = replace(table, values=(*values, *table.values[len(values) :]))
-    return spec.with_tables(tables)
+    if method in ("rexp", "lut2d"):  # the precision has it
+        del given["output_bits"]
+    elif entries is not None and method != "ibert" and options.get("arch") != "direct":
+        given["entries"] = entries
+    return given | options
 
 
 def updated(plan: Plan, model: nn.Module) -> Plan:
@@ -306,9 +198,9 @@ def updated(plan: Plan, model: nn.Module) -> Plan:
             layer = model.get_submodule(site_parts(name, site.op)[0])
             module = module_of(plan.units[site.unit].spec)
             assert isinstance(module, NormModule)
-            for row, parameter in (("gamma", "weight"), ("beta", "bias")):
-                if getattr(site, row) is not None:
-                    codes = module.affine_codes(row, getattr(layer, parameter))
+            for row, values in zip(("gamma", "beta"), norm_parameters(layer), strict=True):
+                if getattr(site, row) is not None and values is not None:
+                    codes = module.affine_codes(row, values)
                     site = replace(site, **{row: tuple(codes.tolist())})
         sites[name] = site
     return replace(plan, sites=sites)

@@ -1,20 +1,20 @@
 """Which torch functions are which operations, and how their arguments read.
 
 Every way to write an operation in PyTorch (a module, ``torch.nn.functional``, ``torch``, a tensor's
-method) ends in one of the functions here, where `nnlut_train.network.override` meets it.
+method, in place) ends in one of the functions here, where `nnlut_train.network.override` meets it.
 """
 
 import math
 import types
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["OPENED", "READERS", "UNSUPPORTED", "Call", "attention", "opened"]
+__all__ = ["OPENED", "PROBES", "READERS", "Call", "Reader", "attention", "opened"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,14 @@ class Call:
     weight: Tensor | None = None
     bias: Tensor | None = None
     eps: float = 0.0
+
+
+#: What a call asks for: an operation, or the reason why no unit computes it, or None: nothing
+#: non-linear.
+Reader = Callable[..., Call | str | None]
+
+_NO_UNIT = "no unit computes it"
+_OTHER = "with these constants, no unit computes it"
 
 
 def _same(y: Tensor) -> Tensor:
@@ -90,82 +98,130 @@ def _gelu(input: Tensor, *, approximate: str = "none") -> Call:  # noqa: A002 (t
     return Call("gelu" if approximate == "none" else "gelu_tanh", input, _same)
 
 
-def _unary(op: str) -> Callable[..., Call | None]:
-    """Return the reader of a function of one tensor; with other constants it is another function.
-
-    The constants that `nnlut_train.functions` has are torch's defaults.
-    """
-    defaults = {"softplus": {"beta": 1.0, "threshold": 20.0}, "elu": {"alpha": 1.0}}.get(op, {})
-
-    def read(input: Tensor, *rest: Any, **named: Any) -> Call | None:  # noqa: A002 (torch's name)
-        inplace = named.pop("inplace", False)
-        given = dict(zip(defaults, rest, strict=False)) | named
-        if op == "elu" and len(rest) > 1:
-            inplace = rest[1]
-        elif op != "softplus" and op != "elu" and rest:
-            inplace = rest[0]
-        if any(given.get(name, value) != value for name, value in defaults.items()):
-            return None
+def _unary(op: str) -> Reader:
+    def read(input: Tensor, inplace: bool = False) -> Call:  # noqa: A002 (torch's name)
         return Call(op, input, input.copy_ if inplace else _same)
 
     return read
 
 
-def _readers() -> dict[Callable[..., Any], Callable[..., Call | None]]:
-    readers: dict[Any, Callable[..., Call | None]] = {
-        functional.softmax: _softmax,
-        torch.softmax: _torch_softmax,
-        Tensor.softmax: _torch_softmax,
-        functional.layer_norm: _layer_norm,
-        torch.layer_norm: _layer_norm,
-        functional.rms_norm: _rms_norm,
-        torch.rms_norm: _rms_norm,
-        functional.gelu: _gelu,
-    }
-    names = {
-        "silu": "silu", "hardswish": "hswish", "hardsigmoid": "hsigmoid", "softplus": "softplus",
-        "elu": "elu", "mish": "mish", "sigmoid": "sigmoid", "tanh": "tanh", "erf": "erf",
-        "exp": "exp", "exp2": "exp2", "log": "log", "sqrt": "sqrt", "rsqrt": "rsqrt", "sin": "sin",
-        "cos": "cos", "reciprocal": "reciprocal",
+def _in_place(reader: Reader) -> Reader:
+    """Return the reader of the same function whose result overwrites its argument."""
+
+    def read(input: Tensor, *rest: Any, **named: Any) -> Call | str | None:  # noqa: A002
+        call = reader(input, *rest, **named)
+        return replace(call, finish=input.copy_) if isinstance(call, Call) else call
+
+    return read
+
+
+# The constants that `nnlut_train.functions` has are torch's defaults.
+def _softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Call | str:  # noqa: A002
+    return Call("softplus", input, _same) if (beta, threshold) == (1.0, 20.0) else _OTHER
+
+
+def _elu(
+    input: Tensor, alpha: float = 1.0, inplace: bool = False  # noqa: A002 (torch's name)
+) -> Call | str:  # fmt: skip
+    return _unary("elu")(input, inplace) if alpha == 1.0 else _OTHER
+
+
+#: Powers that are functions of their own.
+_POWERS = {0.5: "sqrt", -0.5: "rsqrt", -1.0: "reciprocal"}
+
+
+def _pow(input: Any, exponent: Any) -> Call | str | None:  # noqa: A002 (torch's name)
+    if isinstance(exponent, int | float) and isinstance(input, Tensor):
+        if exponent in _POWERS:
+            return Call(_POWERS[exponent], input, _same)
+        if exponent >= 0 and exponent == int(exponent):
+            return None  # multiplications
+    return _NO_UNIT
+
+
+def _powered(exponent: Tensor, base: Any) -> Call | str:
+    return Call("exp2", exponent, _same) if base == 2 else _NO_UNIT
+
+
+def _div(
+    input: Any, other: Any, *, rounding_mode: str | None = None  # noqa: A002 (torch's name)
+) -> str | None:  # fmt: skip
+    # By a constant it is a scale.
+    return _NO_UNIT if isinstance(other, Tensor) and other.numel() > 1 else None
+
+
+def _divided(divisor: Tensor, numerator: Any) -> Call:
+    return Call("reciprocal", divisor, lambda y: y * numerator)
+
+
+def _batch_norm(
+    input: Tensor, mean: Any, variance: Any, weight: Any = None, bias: Any = None,  # noqa: A002
+    training: bool = False, *_: Any, **__: Any,
+) -> str | None:  # fmt: skip
+    # With statistics of its own it is a scale and an offset.
+    return _NO_UNIT if training else None
+
+
+def _none(*_: Any, **__: Any) -> str:
+    return _NO_UNIT
+
+
+_PLACES = (functional, torch, Tensor, torch.special, torch.linalg)
+_UNARY = {
+    "silu": "silu", "hardswish": "hswish", "hardsigmoid": "hsigmoid", "mish": "mish",
+    "sigmoid": "sigmoid", "expit": "sigmoid", "tanh": "tanh", "erf": "erf", "exp": "exp",
+    "exp2": "exp2", "log": "log", "sqrt": "sqrt", "rsqrt": "rsqrt", "sin": "sin", "cos": "cos",
+    "reciprocal": "reciprocal",
+}  # fmt: skip
+_UNSUPPORTED = (
+    "log_softmax", "softmin", "gumbel_softmax", "leaky_relu", "prelu", "rrelu", "celu", "selu",
+    "glu", "group_norm", "instance_norm", "local_response_norm", "normalize", "logsigmoid",
+    "softsign", "tanhshrink", "native_layer_norm", "logsumexp", "logaddexp",
+    "expm1", "log1p", "log2", "log10", "erfc", "erfinv", "tan", "asin", "acos", "atan", "atan2",
+    "sinh", "cosh", "asinh", "acosh", "atanh", "logit", "lgamma", "digamma", "sinc", "hypot",
+    "cosine_similarity", "pairwise_distance", "cdist", "norm", "vector_norm", "std", "std_mean",
+    "lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell",
+    "rnn_relu_cell",
+)  # fmt: skip
+
+
+def _readers() -> dict[Callable[..., Any], tuple[str, Reader]]:
+    named: dict[str, Reader] = {name: _unary(op) for name, op in _UNARY.items()}
+    named |= dict.fromkeys(_UNSUPPORTED, _none)
+    named |= {
+        "layer_norm": _layer_norm, "rms_norm": _rms_norm, "gelu": _gelu, "softplus": _softplus,
+        "elu": _elu, "pow": _pow, "float_power": _pow, "div": _div, "true_divide": _div,
+        "divide": _div, "batch_norm": _batch_norm, "softmax": _torch_softmax,
     }  # fmt: skip
-    for name, op in names.items():
-        for place in (functional, torch, Tensor, torch.special):
-            if (found := getattr(place, name, None)) is not None:
-                readers[found] = _unary(op)
-    readers[torch.special.expit] = _unary("sigmoid")
-    return readers
+    found: dict[Any, tuple[str, Reader]] = {}
+    for name, reader in named.items():
+        for place in _PLACES:
+            for own, read in ((name, reader), (f"{name}_", _in_place(reader))):
+                if (function := getattr(place, own, None)) is not None:
+                    found[function] = name, read
+    return found | {
+        functional.softmax: ("softmax", _softmax),
+        Tensor.__pow__: ("pow", _pow),
+        Tensor.__ipow__: ("pow", _in_place(_pow)),
+        Tensor.__rdiv__: ("div", _divided),
+        Tensor.__rpow__: ("pow", _powered),
+    }
 
 
-#: Torch function -> what reads a call of it; None is returned for what no unit computes.
+#: Torch function -> its name in a report, and what reads a call of it.
 READERS = _readers()
 
-
-def _unsupported() -> dict[Callable[..., Any], str]:
-    names = (
-        "log_softmax", "softmin", "gumbel_softmax", "leaky_relu", "prelu", "rrelu", "celu", "selu",
-        "glu", "group_norm", "batch_norm", "instance_norm", "local_response_norm", "normalize",
-        "logsigmoid", "softsign", "tanhshrink", "native_layer_norm", "logsumexp", "expm1", "log1p",
-        "log2", "log10", "erfc", "erfinv", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh",
-        "asinh", "acosh", "atanh", "pow", "logit", "cosine_similarity", "lstm", "gru", "rnn_tanh",
-        "sigmoid_", "tanh_", "exp_", "sqrt_", "rsqrt_", "reciprocal_", "pow_", "lgamma", "digamma",
-    )  # fmt: skip
-    found: dict[Any, str] = {}
-    for name in names:
-        for place in (functional, torch, Tensor, torch.special):
-            if (function := getattr(place, name, None)) is not None:
-                found[function] = name
-    for division in ("div", "true_divide", "divide", "__truediv__", "__rtruediv__", "div_",
-                     "__itruediv__"):  # fmt: skip
-        for place in (torch, Tensor):
-            if (function := getattr(place, division, None)) is not None:
-                found[function] = "div"
-    for power in ("__pow__", "__rpow__", "__ipow__"):
-        found[getattr(Tensor, power)] = "pow"
-    return found
-
-
-#: Non-linear torch functions that no unit computes, by what a report calls them.
-UNSUPPORTED = _unsupported()
+#: Where torch's autocast may compute in more than its argument's precision: what tells it.
+PROBES: dict[str, Callable[[Tensor], Tensor]] = {
+    "softmax": lambda x: functional.softmax(x, 0),
+    "layernorm": lambda x: functional.layer_norm(x, (1,)),
+    "rmsnorm": lambda x: functional.rms_norm(x, (1,)),
+    "softplus": functional.softplus,
+    "exp": torch.exp,
+    "log": torch.log,
+    "rsqrt": torch.rsqrt,
+    "reciprocal": torch.reciprocal,
+}
 
 #: Functions of Python that call others, which are to be met.
 OPENED = (functional.multi_head_attention_forward,)

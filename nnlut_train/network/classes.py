@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from .calls import Call
 
-__all__ = ["Known", "known"]
+__all__ = ["Known", "known", "norm_parameters"]
 
 _UNARY: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": functional.gelu,
@@ -35,10 +35,6 @@ class Known:
     ----------
     op : str
         The operation.
-    forward : callable
-        The module's own.
-    module : nn.Module
-        The module.
     eps : float
         Of a norm.
     offset : float
@@ -46,17 +42,16 @@ class Known:
     """
 
     op: str
-    forward: Callable[[Tensor], Tensor]
-    module: nn.Module
     eps: float = 0.0
     offset: float = 0.0
 
-    def call(self, x: Tensor) -> Call:
-        """Return the call that the module makes."""
-        weight = None
-        if self.op == "rmsnorm":
-            weight = self.module.weight + self.offset if self.offset else self.module.weight
-        return Call(self.op, x, lambda y: y, weight, None, self.eps)
+    def call(self, module: nn.Module, x: Tensor) -> Call:
+        """Return the call that a run of the module is."""
+        weight = bias = None
+        if self.op in ("layernorm", "rmsnorm"):
+            weight, bias = module.weight, getattr(module, "bias", None)
+            weight = weight + self.offset if self.offset else weight
+        return Call(self.op, x, lambda y: y, weight, bias, self.eps)
 
 
 def known(module: nn.Module) -> Known | None:
@@ -65,8 +60,8 @@ def known(module: nn.Module) -> Known | None:
         return None
     name = type(module).__name__
     with torch.no_grad():
-        if re.search(r"RMS_?Norm$", name, re.IGNORECASE):
-            return _rms_norm(module)
+        if re.search(r"norm", name, re.IGNORECASE):
+            return _norm(module)
         if re.search(r"gelu|silu|swish|mish", name, re.IGNORECASE) and not any(
             True for _ in module.parameters()
         ):
@@ -74,34 +69,55 @@ def known(module: nn.Module) -> Known | None:
     return None
 
 
-def _rms_norm(module: nn.Module) -> Known | None:
-    weight = getattr(module, "weight", None)
+def norm_parameters(module: nn.Module) -> tuple[Tensor | None, Tensor | None]:
+    """Return gain and offset of a module that is a norm, shape (n,); None where it has none."""
+    if isinstance(module, nn.LayerNorm | nn.RMSNorm):
+        rows = (module.weight, getattr(module, "bias", None))
+        return tuple(None if row is None else row.flatten() for row in rows)
+    if (operation := known(module)) is not None:
+        call = operation.call(module, torch.zeros(0))
+        return call.weight, call.bias
+    return None, None
+
+
+def _norm(module: nn.Module) -> Known | None:
+    weight, bias = (getattr(module, name, None) for name in ("weight", "bias"))
     eps = next((v for name in ("variance_epsilon", "eps", "epsilon")
                 if isinstance(v := getattr(module, name, None), float)), None)  # fmt: skip
-    if not isinstance(weight, Tensor) or weight.dim() != 1 or eps is None:
+    if not isinstance(weight, Tensor) or weight.dim() != 1 or eps is None or weight.is_meta:
         return None
-    x = torch.linspace(-3.0, 3.0, 2 * weight.numel(), device=weight.device).view(2, -1)
-    for offset in (0.0, 1.0):
-        wanted = functional.rms_norm(x, weight.shape, (weight + offset).float(), eps)
-        if _agree(module.forward, x.to(weight.dtype), wanted):
-            return Known("rmsnorm", module.forward, module, eps, offset)
+    x = torch.linspace(-3.0, 4.0, 2 * weight.numel(), device=weight.device).view(2, -1)
+    gain, offset = weight.float(), None if bias is None else bias.float()
+    found = _result(module, x.to(weight.dtype))
+    if found is None:
+        return None
+    exact = functional.layer_norm(x, weight.shape, gain, offset, eps)
+    if _agree(found, exact):
+        return Known("layernorm", eps)
+    for stored in (0.0, 1.0):
+        exact = functional.rms_norm(x, weight.shape, gain + stored, eps)
+        if bias is None and _agree(found, exact):
+            return Known("rmsnorm", eps, stored)
     return None
 
 
 def _unary(module: nn.Module) -> Known | None:
     x = torch.linspace(-6.0, 6.0, 257)
+    found = _result(module, x)
     for op, function in _UNARY.items():
-        if _agree(module.forward, x, function(x)):
-            return Known(op, module.forward, module)
+        if found is not None and _agree(found, function(x)):
+            return Known(op)
     return None
 
 
-def _agree(forward: Callable[[Tensor], Tensor], x: Tensor, wanted: Tensor) -> bool:
+def _result(module: nn.Module, x: Tensor) -> Tensor | None:
     try:
-        found = forward(x)
+        found = module.forward(x)
     except Exception:  # whatever another package's code does with a plain tensor
-        return False
-    if not isinstance(found, Tensor) or found.shape != wanted.shape:
-        return False
+        return None
+    return found if isinstance(found, Tensor) and found.shape == x.shape else None
+
+
+def _agree(found: Tensor, exact: Tensor) -> bool:
     tolerance = max(TOLERANCE, 4 * torch.finfo(found.dtype).eps)
-    return torch.allclose(found.float(), wanted, rtol=tolerance, atol=tolerance)
+    return torch.allclose(found.float(), exact, rtol=tolerance, atol=tolerance)

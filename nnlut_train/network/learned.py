@@ -7,6 +7,7 @@ reduction and symmetry as they are, sums and products exact.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -179,7 +180,6 @@ class SoftmaxLayer(Layer):
         self, module: SoftmaxModule, observations: Sequence[Observation], seed: int
     ) -> None:
         bare = module.bare
-        exp, mantissa = (dict(unit.tables()) for unit in (bare.exp, bare.reciprocal))
         function = Function("exp(-d)", "e^-d", lambda d: np.exp(-d), (0, 16), nn_signs=(-1, 1))
         ((exp_name, exp_table),) = bare.exp.tables("exp")
         ((name, table),) = bare.reciprocal.tables("reciprocal")
@@ -244,7 +244,7 @@ class NormLayer(Layer):
                 None if v is None else v.detach().cpu().double() for v in (o.weight, o.bias)
             )
             exact = module.exact(x.double(), weight, bias, eps=o.eps)
-            codes = quantize(x, _with_frac(bare.input, frac)).numpy()
+            codes = quantize(x, replace(bare.input, frac=frac)).numpy()
             total = codes.sum(-1, keepdims=True)
             count = np.full_like(total, o.longest)
             exponent, window = bare.split(count, total, (codes**2).sum(-1, keepdims=True))
@@ -254,10 +254,10 @@ class NormLayer(Layer):
             )
             z = z if weight is None else z * weight
             target = exact if bias is None else exact - bias
-            share = 1.0 / (float(exact.abs().sum()) * len(fracs))
+            share = 1.0 / max(float(exact.abs().sum()) * len(fracs), 1e-300)
             parts.append((
                 torch.from_numpy(bare.mantissa.input.real(window)),
-                torch.full((len(x),), max(share, 0.0), dtype=torch.float64), z, target,
+                torch.full((len(x),), share, dtype=torch.float64), z, target,
             ))  # fmt: skip
         longest = max(z.shape[-1] for *_, z, _ in parts)
         pad = torch.nn.functional.pad
@@ -272,8 +272,3 @@ class NormLayer(Layer):
         """Return the error on some rows; see `Layer.loss`."""
         y = self._z[rows] * self._core(self._argument[rows])
         return self._weight[rows] @ (y - self._target[rows]).abs().sum(-1) / len(rows)
-
-
-def _with_frac(form: Any, frac: int) -> Any:
-    """Return a format with other fraction bits."""
-    return type(form)(form.signed, form.bits, frac)

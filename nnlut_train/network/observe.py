@@ -41,7 +41,7 @@ class Observation:
     longest : int
         Elements of the longest row; 0 of a unary function.
     low, high : float
-        Smallest and largest argument; of a softmax without masked ones.
+        Smallest and largest finite argument; of a softmax without masked ones.
     counts : int64 array
         Of arguments by `BIN_FRAC` and `REACH`; of a softmax, of the distances ``x - max(x)``,
         without the maximum's own.
@@ -105,36 +105,50 @@ class Observation:
             self._range(flat[~masked])
             self._count((flat - largest)[others], ranged=False)
         else:
-            self.weight, self.bias, self.eps = call.weight, call.bias, call.eps
+            self.weight, self.bias, self.eps = _kept(call.weight), _kept(call.bias), call.eps
             self._count(flat)
             octaves = flat.var(-1, correction=0).clamp_(min=2.0**-VARIANCE).log2_()
             bins = ((octaves + VARIANCE) * PER_OCTAVE).long().clamp_(0, self.variances.size - 1)
             self.variances += torch.bincount(bins, minlength=self.variances.size).numpy()
         keys = rng.random(len(flat))
         keys[masked.all(-1).numpy()] = np.inf
-        kept = np.argsort(keys)[:ROWS]
-        kept = kept[np.isfinite(keys[kept])]
-        rows = [flat[i][~masked[i]].numpy() for i in kept]
+        # Most cannot be among the smallest of all so far.
+        limit = self._keys[-1] if len(self._keys) == ROWS else np.inf
+        kept = np.flatnonzero(keys < limit)
+        kept = kept[np.argsort(keys[kept])[:ROWS]]
+        values, present = flat[kept].numpy(), ~masked[kept].numpy()
+        rows = [row[here] for row, here in zip(values, present, strict=True)]
         self._sample(rows, keys[kept])
 
     def _range(self, x: Tensor) -> None:
-        if x.numel():
-            low, high = torch.aminmax(x)
-            self.low, self.high = min(self.low, low.item()), max(self.high, high.item())
+        if not x.numel():
+            return
+        low, high = (v.item() for v in torch.aminmax(x))
+        if np.isnan(low):
+            raise UsageError("what is observed must be numbers, not NaN")
+        if np.isinf((low, high)).any():
+            self._range(x[x.isfinite()])
+        else:
+            self.low, self.high = min(self.low, low), max(self.high, high)
 
     def _count(self, x: Tensor, ranged: bool = True) -> None:
         if ranged:
             self._range(x)
         bins = (x.flatten() * 2.0**BIN_FRAC).floor_().add_(REACH << BIN_FRAC)
-        bins = bins.clamp_(0, self.counts.size - 1).long()
+        bins = bins.clamp_(0, self.counts.size - 1).int()
         self.counts += torch.bincount(bins, minlength=self.counts.size).numpy()
 
     def _sample(self, items: list[np.ndarray], keys: np.ndarray) -> None:
         """Keep those of the smallest random keys: of all so far, each as likely."""
         keys = np.append(self._keys, keys)
-        kept = np.sort(np.argsort(keys, kind="stable")[:ROWS])
+        kept = np.argsort(keys, kind="stable")[:ROWS]
         items = [*self.rows, *items]
         self.rows, self._keys = [items[i] for i in kept], keys[kept]
+
+
+def _kept(values: Tensor | None) -> Tensor | None:
+    """Return a copy: what a model has may change, and be on another device."""
+    return None if values is None else values.detach().float().cpu().clone()
 
 
 def run_batch(model: nn.Module, batch: Any, call: Callable[..., Any] | None = None) -> Any:
@@ -186,7 +200,7 @@ def observe(
     Raises
     ------
     UsageError
-        If there is no batch.
+        If there is no batch, an operation is asked of NaN, or the model is replaced.
     """
     seen: dict[str, Observation] = {}
     rng = np.random.default_rng(seed)

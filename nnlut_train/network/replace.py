@@ -4,23 +4,23 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from hw.choices import EPS
-from hw.plan import Plan, PlannedSite
+from hw.choices import EPS, OPS
+from hw.plan import Plan
 from nnlut_train.errors import UsageError
 from nnlut_train.functions import FUNCTIONS
 from nnlut_train.modules import HardwareModule, NormModule, module_of
 
 from .calls import Call
+from .classes import norm_parameters
 from .override import Override
 from .report import Report
 
 __all__ = ["check_sites", "functions_replaced", "replace", "replaced", "restore", "site_parts"]
-
-#: Modules that compute what no unit does inside torch itself, where no function is met.
-_OPAQUE = (nn.RNNBase, nn.RNNCellBase)
 
 _REPLACED: "weakref.WeakKeyDictionary[nn.Module, Override]" = weakref.WeakKeyDictionary()
 
@@ -49,12 +49,12 @@ class _Planned:
 
     def __init__(self, plan: Plan, report: Report, strict: bool) -> None:
         self.plan, self.report, self.strict = plan, report, strict
-        # Sites of one unit share its module.
-        modules = {}
-        for name, unit in plan.units.items():
-            op = unit.request.op
-            modules[name] = module_of(unit.spec, FUNCTIONS.get(op))
-        self.modules: dict[str, HardwareModule] = modules
+        # By unit and function: their sites share the module.
+        self.modules: dict[tuple[str, str], HardwareModule] = {
+            (name, op): module_of(unit.spec, FUNCTIONS.get(op), number=number)
+            for name, unit in plan.units.items()
+            for number, op in enumerate(unit.request.ops)
+        }
         self.checked: set[str] = set()
 
     def __call__(self, site: str, call: Call) -> Tensor | None:
@@ -63,15 +63,29 @@ class _Planned:
         if planned is None:
             self.left(site, call.op, _NOT_PLANNED)
             return None
-        module = self.modules[planned.unit]
+        module = self.modules[planned.unit, planned.op]
+        if isinstance(module, NormModule):
+            weight, bias = (
+                _given(values, codes, fill, call.x)
+                for values, codes, fill in (
+                    (call.weight, planned.gamma, 1.0), (call.bias, planned.beta, 0.0),
+                )
+            )  # fmt: skip
+            if site not in self.checked:
+                eps = self.plan.units[planned.unit].request.eps
+                if call.eps != eps:
+                    raise UsageError(
+                        f"the layer's epsilon must be the plan's, {eps:g}, not {call.eps:g}"
+                    )
+                _check_row(module, "gamma", weight, planned.gamma)
+                _check_row(module, "beta", bias, planned.beta)
+                self.checked.add(site)
+            y = module(call.x, weight, bias, input_frac=planned.input_frac)
+        else:
+            y = module(call.x)
         self.report.replaced[site] = planned.unit
         self.report.count(site)
-        if not isinstance(module, NormModule):
-            return module(call.x)
-        if site not in self.checked:
-            _check_norm(module, planned, call, self.plan.units[planned.unit].request.eps)
-            self.checked.add(site)
-        return module(call.x, call.weight, call.bias, input_frac=planned.input_frac)
+        return y
 
     def left(self, site: str, op: str, why: str) -> None:
         """Note an operation that runs as before; see `replace`."""
@@ -83,20 +97,29 @@ class _Planned:
         self.report.count(site)
 
 
-def _check_norm(module: NormModule, planned: PlannedSite, call: Call, eps: float) -> None:
-    """Raise UsageError unless a layer is the one that a plan was made for."""
-    if call.eps != eps:
-        raise UsageError(f"the layer's epsilon must be the plan's, {eps:g}, not {call.eps:g}")
-    for name, values in (("gamma", call.weight), ("beta", call.bias)):
-        wanted = getattr(planned, name)
-        if wanted is None:
-            continue
-        codes = module.affine_codes(name, values)
-        if codes is None or codes.tolist() != list(wanted):
-            raise UsageError(
-                f"the layer's {'weight' if name == 'gamma' else 'bias'} must be what the plan has "
-                f"as {name}: it was made for other weights; calibrate again, or update the plan"
-            )
+def _given(values: Tensor | None, codes: tuple[int, ...] | None, fill: float, x: Tensor) -> Any:
+    """Return a layer's gain or offset; where only the plan has one, that which does nothing."""
+    if values is not None or codes is None:
+        return values
+    return torch.full(x.shape[-1:], fill, device=x.device)
+
+
+def _check_row(
+    module: NormModule, name: str, values: Tensor | None, wanted: tuple[int, ...] | None
+) -> None:
+    """Raise UsageError unless a layer's gain or offset is that which a plan was made for."""
+    if wanted is None:
+        return
+    if values.numel() != len(wanted):
+        raise UsageError(
+            f"the layer must have {len(wanted)} elements, as the plan, not {values.numel()}"
+        )
+    if module.affine_codes(name, values).tolist() != list(wanted):
+        raise UsageError(
+            f"the layer's {'weight' if name == 'gamma' else 'bias'} must be what the plan has as "
+            f"{name}: it was made for other weights; calibrate again, or take "
+            "nnlut_train.network.updated(plan, model)"
+        )
 
 
 def check_sites(model: nn.Module, plan: Plan) -> None:
@@ -106,8 +129,7 @@ def check_sites(model: nn.Module, plan: Plan) -> None:
         path, _ = site_parts(site, planned.op)
         if path not in paths:
             raise UsageError(f"site {site}: the model must have a module {path!r}, but has none")
-        weight = getattr(paths[path], "weight", None)
-        if planned.gamma is None or not isinstance(weight, Tensor):
+        if planned.gamma is None or (weight := norm_parameters(paths[path])[0]) is None:
             continue
         if weight.numel() != len(planned.gamma):
             raise UsageError(
@@ -118,15 +140,8 @@ def check_sites(model: nn.Module, plan: Plan) -> None:
 
 def _attach(
     model: nn.Module, handler: Callable[..., Tensor | None], left: Callable[..., None]
-) -> Override:
-    if model in _REPLACED:
-        raise UsageError("the model must not be replaced already: restore(model) first")
-    for path, module in model.named_modules():
-        if isinstance(module, _OPAQUE):
-            left(path or "the model", type(module).__name__, "its functions are inside torch")
-    override = Override(model, handler, left)
-    _REPLACED[model] = override
-    return override
+) -> None:
+    _REPLACED[model] = Override(model, handler, left)
 
 
 def replace(model: nn.Module, plan: Plan, *, strict: bool = False) -> Report:
@@ -187,6 +202,14 @@ def replaced(model: nn.Module, plan: Plan, *, strict: bool = False) -> Iterator[
         restore(model)
 
 
+def _names_site(model: nn.Module, name: str) -> bool:
+    """Return whether a name can be that of a site of a model."""
+    *path, op = name.split(".")
+    if op.isdecimal() and path:
+        op = path.pop()
+    return op in OPS and ".".join(path) in dict(model.named_modules())
+
+
 @contextmanager
 def functions_replaced(
     model: nn.Module, functions: Mapping[str, Callable[..., Tensor]]
@@ -199,8 +222,17 @@ def functions_replaced(
         The model.
     functions : mapping of str to callable
         By site, or by operation. ``f(x)``; of layernorm and rmsnorm, ``f(x, weight, bias, eps)``.
-        Rows are in the last dimension.
+        Rows are in the last dimension; masked logits are -inf, or below
+        `nnlut_train.modules.softmax.MASKED`.
+
+    Raises
+    ------
+    UsageError
+        If a name is neither.
     """
+    for name in functions:
+        if name not in OPS and not _names_site(model, name):
+            raise UsageError(f"functions must be of sites, or of {', '.join(OPS)}, not of {name!r}")
     report = Report()
 
     def handle(site: str, call: Call) -> Tensor | None:

@@ -20,7 +20,7 @@ from nnlut_train.modules import NormModule, SoftmaxModule
 from .observe import Observation
 
 __all__ = [
-    "Choice", "norm_error", "norm_scales", "padded_rows", "points_of", "softmax_error",
+    "Choice", "fractions", "norm_error", "norm_scales", "padded_rows", "points_of", "softmax_error",
     "unary_scales",
 ]  # fmt: skip
 
@@ -28,6 +28,8 @@ __all__ = [
 POINTS = 4
 #: Scales that are tried: what the largest argument takes, and so many octaves less and more.
 FINER, COARSER = 6, 1
+#: Fewest and most fraction bits of a unit, and of a norm's site.
+LIMITS, SITE_LIMITS = (-16, 24), (-32, 32)
 
 
 class Choice(NamedTuple):
@@ -51,10 +53,26 @@ class Choice(NamedTuple):
         return sum(self.errors.values())
 
 
-def _fractions(bits: int, largest: float) -> range:
-    """Return fraction bits of `bits` bits, a sign among them, to try for arguments up to that."""
-    covers = bits - 1 - math.ceil(math.log2(max(largest, 2.0**-16)))
-    return range(covers - COARSER, covers + FINER + 1)
+def fractions(
+    bits: int, largest: float, coarser: int = COARSER, finer: int = FINER,
+    limits: tuple[int, int] = LIMITS,
+) -> list[int]:  # fmt: skip
+    """Return fraction bits to try for codes of `bits` bits, a sign among them.
+
+    Parameters
+    ----------
+    bits : int
+        Width.
+    largest : float
+        The largest magnitude seen.
+    coarser, finer : int
+        How many octaves more, and less, than it takes are tried, too.
+    limits : tuple of int
+        Fewest and most fraction bits.
+    """
+    covers = bits - 1 - math.ceil(math.log2(max(largest, 2.0**-24)))
+    tried = range(covers - coarser, covers + finer + 1)
+    return sorted({min(max(frac, limits[0]), limits[1]) for frac in tried})
 
 
 def points_of(observation: Observation) -> tuple[np.ndarray, np.ndarray]:
@@ -89,8 +107,8 @@ def unary_scales(
     exact = {site: function(x) for site, (x, _) in points.items()}
     peak = max(float(np.abs(y).max()) for y in exact.values())
     best = None
-    inputs_tried = _fractions(bits, largest) if input_frac is None else (input_frac,)
-    outputs_tried = _fractions(output_bits, peak) if output_frac is None else (output_frac,)
+    inputs_tried = fractions(bits, largest) if input_frac is None else (input_frac,)
+    outputs_tried = fractions(output_bits, peak) if output_frac is None else (output_frac,)
     for frac in inputs_tried:
         inputs = function.input_format(bits, frac)
         results = function(inputs.real(inputs.codes()))
@@ -138,7 +156,7 @@ def norm_error(module: NormModule, observation: Observation, input_frac: int) ->
         eps=observation.eps,
     )
     found = module(x, weight, bias, input_frac=input_frac).double()
-    return float(((found - exact) ** 2).sum() / (exact**2).sum())
+    return float(((found - exact) ** 2).sum() / (exact**2).sum().clamp(min=1e-300))
 
 
 def norm_scales(module: NormModule, observation: Observation) -> tuple[int, float]:
@@ -150,7 +168,7 @@ def norm_scales(module: NormModule, observation: Observation) -> tuple[int, floa
     largest = max(-observation.low, observation.high)
     tried = {
         frac: norm_error(module, observation, frac)
-        for frac in _fractions(module.bare.input.bits, largest)
+        for frac in fractions(module.bare.input.bits, largest, limits=SITE_LIMITS)
     }
     frac = min(tried, key=tried.__getitem__)
     return frac, tried[frac]

@@ -90,7 +90,7 @@ class ExpSpec(UnarySpec):
         """Two clocks (multiply by log2 e; shift, round, saturate) and the table's."""
         return 2 + self.fraction.latency
 
-    def _split(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def split(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return i, and the code of f."""
         power = (self.input.check(codes) * self.factor) >> self.drop
         bits = self.fraction.input.bits
@@ -98,12 +98,12 @@ class ExpSpec(UnarySpec):
 
     def segment(self, codes: np.ndarray) -> np.ndarray:
         """Return i, and the segment of f."""
-        exponent, fraction = self._split(codes)
+        exponent, fraction = self.split(codes)
         return (exponent << 32) + self.fraction.segment(fraction)
 
     def compute(self, codes: np.ndarray) -> np.ndarray:
         """Return ``saturate(round_shift(table(f) << left, right))``."""
-        exponent, fraction = self._split(codes)
+        exponent, fraction = self.split(codes)
         mantissa = self.fraction.compute(fraction)
         right = np.minimum(self.right_of(exponent), self.right_max)
         result = round_shift(mantissa << self.left, np.maximum(right, 0))

@@ -103,19 +103,19 @@ class LogSpec(UnarySpec):
         """Three clocks (count zeros; normalise; add, round, saturate) and the table's."""
         return 3 + self.mantissa.latency
 
-    def _split(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def split(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the number of leading zeros, and what the table sees of m."""
         normal, zeros = normalise(self.input.check(codes), self.input.bits, 1, self.shifts)
         return zeros, (normal >> self.window_low) & ((1 << self.mantissa.input.bits) - 1)
 
     def segment(self, codes: np.ndarray) -> np.ndarray:
         """Return the number of leading zeros, and the segment of m."""
-        zeros, mantissa = self._split(codes)
+        zeros, mantissa = self.split(codes)
         return (zeros << 32) + self.mantissa.segment(mantissa)
 
     def compute(self, codes: np.ndarray) -> np.ndarray:
         """Return ``saturate(round_shift((table(m) << left) + term, right))``."""
-        zeros, mantissa = self._split(codes)
+        zeros, mantissa = self.split(codes)
         total = (self.mantissa.compute(mantissa) << self.left) + self.term_of(zeros)
         result = self.output.saturate(round_shift(total, self.right))
         return np.where(np.asarray(codes) == 0, self.output.min, result)

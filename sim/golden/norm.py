@@ -231,6 +231,13 @@ class NormSpec(NormRowSpec):
 
     def scalars_of(self, count: np.ndarray, total: np.ndarray, squares: np.ndarray) -> Scalars:
         """Return the scalars of rows of `count` elements with sums S1 = `total`, S2 = `squares`."""
+        exponent, window = self.split(count, total, squares)
+        return Scalars(count, total * self.centred, exponent, self.mantissa.compute(window))
+
+    def split(
+        self, count: np.ndarray, total: np.ndarray, squares: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return k of ``W = m 4**k``, and what the table sees of m; see `scalars_of`."""
         total = total * self.centred
         variance = count * squares - total**2
         added = count**2 * self.eps
@@ -241,7 +248,7 @@ class NormSpec(NormRowSpec):
         seen = self.mantissa.input.frac - 2 * exponent
         window = (whole << np.maximum(seen, 0)) >> np.maximum(-seen, 0)
         window += (rest << np.maximum(seen, 0)) >> self.eps_frac
-        return Scalars(count, total, exponent, self.mantissa.compute(window))
+        return exponent, window
 
     def compute(self, codes: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
         """Return the normalised rows; see `RowSpec.compute`."""

@@ -114,14 +114,14 @@ class ReciprocalSpec(UnarySpec):
         """Three clocks (count zeros; normalise; shift, round, saturate) and the table's."""
         return 3 + self.mantissa.latency
 
-    def _split(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def split(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the steps of the normalisation, and what the table sees of m."""
         normal, steps = normalise(self.input.check(codes), self.width, self.step, self.shifts)
         return steps, (normal >> self.window_low) & ((1 << self.mantissa.input.bits) - 1)
 
     def segment(self, codes: np.ndarray) -> np.ndarray:
         """Return the steps of the normalisation, and the segment of m."""
-        steps, mantissa = self._split(codes)
+        steps, mantissa = self.split(codes)
         return (steps << 32) + self.mantissa.segment(mantissa)
 
     @property
@@ -131,7 +131,7 @@ class ReciprocalSpec(UnarySpec):
 
     def compute(self, codes: np.ndarray) -> np.ndarray:
         """Return ``saturate(round_shift(table(m) << left, right_of(steps)))``."""
-        steps, mantissa = self._split(codes)
+        steps, mantissa = self.split(codes)
         value = self.mantissa.compute(mantissa)
         result = self.output.saturate(round_shift(value << self.left, self.right_of(steps)))
         return np.where(np.asarray(codes) == 0, self.at_zero, result)

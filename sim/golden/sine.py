@@ -80,7 +80,7 @@ class SineSpec(UnarySpec):
         """Two clocks (multiply by 2/pi; sign, round, saturate) and the table's."""
         return 2 + self.quarter.latency
 
-    def _split(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def split(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the quarter of the sine, 0 to 3, and what the table sees."""
         turn = (self.input.check(codes) * self.factor) >> self.drop
         bits = self.quarter.input.bits
@@ -90,12 +90,12 @@ class SineSpec(UnarySpec):
 
     def segment(self, codes: np.ndarray) -> np.ndarray:
         """Return the quarter, and the segment of what the table sees."""
-        quarter, fraction = self._split(codes)
+        quarter, fraction = self.split(codes)
         return (quarter << 32) + self.quarter.segment(fraction)
 
     def compute(self, codes: np.ndarray) -> np.ndarray:
         """Return ``saturate(round_shift(+-table(f), shift))``."""
-        quarter, fraction = self._split(codes)
+        quarter, fraction = self.split(codes)
         value = self.quarter.compute(fraction)
         value = np.where(quarter & 2, -value, value)
         return self.output.saturate(round_shift(value, self.shift))

@@ -19,6 +19,9 @@ __all__ = ["SoftmaxSpec"]
 class SoftmaxSpec(SoftmaxRowSpec):
     """``p = e / sum(e)`` with ``e = exp(x - max(x))``: tables for exp and for the reciprocal.
 
+    The maximum is subtracted exactly. What the exp table sees of the distance ``d = max(x) - x``
+    may have fewer bits than the logits: it is ``saturate(round_shift(d, distance_shift))``.
+
     Parameters
     ----------
     input : Format
@@ -29,7 +32,8 @@ class SoftmaxSpec(SoftmaxRowSpec):
         Elements of the longest row, a multiple of `lanes`. A longer row is cut: see
         `hw.units.row_pass.RowPass`.
     exp : UnarySpec
-        Table of exp(-d); its input is the unsigned distance d from the row's maximum.
+        Table of exp(-d). Its input is the format of the distance from the row's maximum: unsigned,
+        at most as wide as the logits, and with at most as many fraction bits.
     reciprocal : ReciprocalSpec
         Reciprocal of the exact sum.
     lanes : int
@@ -60,6 +64,33 @@ class SoftmaxSpec(SoftmaxRowSpec):
             )
 
     @property
+    def distance(self) -> Format:
+        """Format of the exact distance from the row's maximum."""
+        return Format(False, self.input.bits, self.input.frac)
+
+    @property
+    def distance_shift(self) -> int:
+        """Fraction bits of the exact distance that exp does not see."""
+        return self.input.frac - self.exp.input.frac
+
+    def check_exp(self, exp: UnarySpec) -> None:
+        """Raise UsageError unless `exp` takes what is left of a distance."""
+        form, seen = self.input, exp.input
+        if not form.signed:
+            raise UsageError(f"spec: softmax.input must be signed, not {form}")
+        if seen.signed or seen.bits > form.bits:
+            raise UsageError(
+                f"spec: softmax.exp must take unsigned distances of at most {form.bits} bits for "
+                f"logits {form}, not {seen}"
+            )
+        # With fewer, every distance would be 0.
+        if not form.frac - form.bits <= seen.frac <= form.frac:
+            raise UsageError(
+                f"spec: softmax.exp must take distances with {form.frac - form.bits} to "
+                f"{form.frac} fraction bits for logits {form}, not {seen}"
+            )
+
+    @property
     def shift(self) -> int:
         """Fraction bits that e * r has beyond the output."""
         return self.exp.output.frac + self.reciprocal.output.frac - self.output.frac
@@ -79,10 +110,26 @@ class SoftmaxSpec(SoftmaxRowSpec):
     def _exponentials(self) -> np.ndarray:
         return self.exp.compute(self.exp.input.codes())
 
+    def narrowed(self, distances: np.ndarray) -> np.ndarray:
+        """Return what exp sees of exact distances.
+
+        Parameters
+        ----------
+        distances : int64 array
+            Codes of the format `distance`, any shape.
+
+        Returns
+        -------
+        int64 array, same shape
+            Codes of ``exp.input``: rounded half up, then saturated.
+        """
+        return self.exp.input.saturate(round_shift(distances, self.distance_shift))
+
     def compute(self, codes: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
         """Return the probabilities of rows of logits; see `RowSpec.compute`."""
         codes = self.check_rows(codes)
         mask = self.check_mask(codes, mask)
-        e = np.where(mask, 0, self._exponentials[self.distances(codes, mask)])
+        distances = self.narrowed(self.distances(codes, mask))
+        e = np.where(mask, 0, self._exponentials[distances])
         r = self.reciprocal.compute(e.sum(axis=-1, keepdims=True))
         return self.output.saturate(round_shift(e * r, self.shift))

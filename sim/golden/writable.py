@@ -13,7 +13,7 @@ from nnlut_train.tables import DirectTable, PwlTable, Table
 from .spec import Spec
 from .wrapper import WrapperSpec
 
-__all__ = ["WritableSpec", "padded"]
+__all__ = ["WritableSpec", "changed", "padded"]
 
 
 def padded(table: PwlTable, entries: int) -> PwlTable:
@@ -44,17 +44,17 @@ def padded(table: PwlTable, entries: int) -> PwlTable:
     )  # fmt: skip
 
 
-def _changed(value: Any, change: Callable[[Table], Table]) -> Any:
+def changed(value: Any, change: Callable[[Table], Table]) -> Any:
     """Return a specification with `change` applied to each table, in the order of `tables`."""
     if isinstance(value, Table):
         return change(value)
     if isinstance(value, tuple):
-        return tuple(_changed(item, change) for item in value)
+        return tuple(changed(item, change) for item in value)
     if not isinstance(value, Spec):
         return value
     assert is_dataclass(value)
     own = {field.name: getattr(value, field.name) for field in fields(value)}
-    return replace(value, **{name: _changed(inner, change) for name, inner in own.items()})
+    return replace(value, **{name: changed(inner, change) for name, inner in own.items()})
 
 
 def _text(part: Format | Fold | None) -> str:
@@ -113,7 +113,7 @@ class WritableSpec(WrapperSpec):
             )
         # What one object is in two places is written in each by itself.
         if len({id(table) for table in tables}) < len(tables):
-            object.__setattr__(self, "unit", _changed(self.unit, replace))
+            object.__setattr__(self, "unit", changed(self.unit, replace))
 
     @property
     def lanes(self) -> int:
@@ -157,4 +157,4 @@ class WritableSpec(WrapperSpec):
             assert table is expected
             return _successor(name, table, tables[name]) if name in tables else table
 
-        return replace(self, unit=_changed(self.unit, change))
+        return replace(self, unit=changed(self.unit, change))

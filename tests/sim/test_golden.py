@@ -393,10 +393,19 @@ DIRECT_TABLE = DirectTable(Format(True, 1, 0), Format(True, 2, 0), (0, 1)).to_js
         (LOG, "output", "s8.-60", "spec: log must add numbers of at most 62 bits, not 75"),
         (SOFTMAX, "length", 0, "spec: softmax.length must be at least 1, not 0"),
         (SOFTMAX, "length", "16", "spec: softmax.length must be int, not '16'"),
-        (SOFTMAX, "input", "u8.4",
-         "spec: softmax.exp must take u8.4 for logits u8.4, not u8.4"),
-        (SOFTMAX, "input", "s8.5",
-         "spec: softmax.exp must take u8.5 for logits s8.5, not u8.4"),
+        (SOFTMAX, "input", "u8.4", "spec: softmax.input must be signed, not u8.4"),
+        (SOFTMAX, "input", "s7.4",
+         "spec: softmax.exp must take unsigned distances of at most 7 bits for logits s7.4, "
+         "not u8.4"),
+        (SOFTMAX, "exp.input", "s8.4",
+         "spec: softmax.exp must take unsigned distances of at most 8 bits for logits s8.4, "
+         "not s8.4"),
+        (SOFTMAX, "input", "s8.3",
+         "spec: softmax.exp must take distances with -5 to 3 fraction bits for logits s8.3, "
+         "not u8.4"),
+        (SOFTMAX, "input", "s8.13",
+         "spec: softmax.exp must take distances with 5 to 13 fraction bits for logits s8.13, "
+         "not u8.4"),
         (SOFTMAX, "length", 64, "spec: softmax.reciprocal must take u21.14, not u19.14"),
     ],
 )  # fmt: skip

@@ -1,0 +1,295 @@
+"""NN-LUT's own calibration: the tables' networks learn from the reference layers' outputs.
+
+J. Yu et al., "NN-LUT: Neural Approximation of Non-Linear Operations for Efficient Transformer
+Inference", DAC 2022, arXiv 2112.02191: where direct replacement loses accuracy, the Transformer is
+frozen, and only the approximator network's parameters are trained, so that the layer computed with
+it comes near the layer's reference output on unlabelled data; then the network becomes a table
+again (Eq. 7). The L1 loss, Adam at 1e-3 and the multi-step decay are those of the paper's training
+from scratch. It calibrates with a tenth of the training set for 5 epochs. The rest is our choice:
+
+* The data are the observed samples: up to `nnlut_train.network.observe.ROWS` rows a site, and of a
+  function of one element its histogram, all of it at each step. `STEPS` steps of `BATCH` rows.
+* One table serves several sites. An error counts in units of the site's mean absolute result, so
+  that every site counts alike.
+* The layer is the unit with its range reduction, symmetry, and input codes: only the cores are
+  networks, and see what their tables will be asked for (of 2^f, the fractions that occur). Both
+  tables of a softmax learn together, from its probabilities.
+* `FLOOR` of the loss holds each network near its function, all arguments alike: else it is free
+  where the sample has nothing, and other data have something there. Without (0), it is the paper's.
+* A unit keeps its tables if the new ones, rounded to its formats, are worse on the observed rows.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from hw.plan import Plan, PlannedSite, PlannedUnit
+from nnlut_train.errors import StepError, UsageError
+from nnlut_train.fit import METHODS, nn
+from nnlut_train.fit.making import quantize
+from nnlut_train.metrics import table_errors
+from nnlut_train.modules import NormModule, SoftmaxModule, module_of
+from nnlut_train.tables import PwlTable
+from sim.golden import NormSpec, SoftmaxSpec, Spec, UnarySpec
+from sim.golden.writable import changed
+
+from .learned import Core, Layer, NormLayer, SoftmaxLayer, UnaryLayer
+from .observe import Observation
+from .scales import norm_error, padded_rows, points_of, softmax_error
+from .training import check_steps
+
+__all__ = ["BATCH", "FLOOR", "LEARNING_RATE", "STEPS", "calibrated", "layer_error"]
+
+STEPS = 2000
+BATCH = 128
+LEARNING_RATE = nn.LEARNING_RATE
+FLOOR = 0.1
+
+_Served = Sequence[tuple[PlannedSite, Observation]]
+
+
+def calibrated(
+    plan: Plan, observations: Mapping[str, Observation], *, units: Collection[str] | None = None,
+    steps: int = STEPS, lr: float = LEARNING_RATE, floor: float = FLOOR, seed: int = 0,
+    progress: bool = False,
+) -> Plan:  # fmt: skip
+    """Train a plan's tables by what the layers are to give; sites and formats stay.
+
+    A table that NN-LUT's fit made goes on from that fit's network; for any other, such a network is
+    fitted first, which takes about a minute and is kept.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan; its units have tables of lines.
+    observations : mapping of str to Observation
+        By site: those that the plan was made from, or of more data.
+    units : collection of str, optional
+        Units to calibrate; by default all that serve a site.
+    steps : int
+        Steps of Adam, for each unit.
+    lr : float
+        Adam's learning rate at first.
+    floor : float
+        From 0 to below 1; see `FLOOR`.
+    seed : int
+        Of the batches, and of NN-LUT's fit where there was none.
+    progress : bool
+        Show progress on a terminal.
+
+    Returns
+    -------
+    Plan
+        Its ``meta["nnlut"]`` has of every unit ``steps``, ``lr``, ``floor``, ``seed``, whether the
+        new tables are better and thus ``taken``, and by site the error ``before`` and with the new
+        tables (``after``): the mean absolute error of the unit's own integer results over the mean
+        absolute exact result, on all that was observed.
+
+    Raises
+    ------
+    UsageError
+        If a unit has nothing to train, a site was not observed, or an option is wrong.
+    StepError
+        If training diverges.
+    """
+    check_steps("steps", steps)
+    if not isinstance(lr, int | float) or not 0 < lr < float("inf"):
+        raise UsageError(f"lr must be a positive number, not {lr!r}")
+    if not 0.0 <= floor < 1.0:
+        raise UsageError(f"floor must be 0 to below 1, not {floor}")
+    wanted = [name for name in plan.units if plan.served(name)] if units is None else list(units)
+    options = {"steps": steps, "lr": lr, "floor": floor, "seed": seed}
+    made, notes = dict(plan.units), dict(plan.meta.get("nnlut", {}))
+    relative = dict(plan.meta.get("relative_errors", {}))
+    for name in wanted:
+        served = _served(plan, name, observations)
+        old = plan.units[name]
+        layer = _layer(name, old, served, seed)
+        _train(name, layer, progress=progress, **options)
+        unit = _with_networks(old, layer, options)
+        before, after = (layer_error(each, served) for each in (old, unit))
+        taken = sum(after.values()) < sum(before.values())
+        notes[name] = options | {"taken": taken, "before": before, "after": after}
+        if taken:
+            made[name] = unit
+            relative |= _relative(unit, served)
+    meta = {**plan.meta, "nnlut": notes, "relative_errors": relative}
+    return Plan(made, plan.sites, meta)
+
+
+def _served(plan: Plan, name: str, observations: Mapping[str, Observation]) -> _Served:
+    """Return the sites of a unit, and what they saw."""
+    if name not in plan.units:
+        raise UsageError(f"a unit must be one of {', '.join(plan.units)}, not {name!r}")
+    sites = plan.served(name)
+    if not sites:
+        raise UsageError(f"unit {name} must serve a site to be calibrated")
+    for site, planned in sites.items():
+        seen = observations.get(site)
+        if seen is None or not (seen.rows if seen.longest else seen.counts.any()):
+            raise UsageError(f"observations must have the site {site}, which unit {name} serves")
+        if seen.op != planned.op:
+            raise UsageError(f"site {site} must be a {planned.op}, as planned, not a {seen.op}")
+    return [(planned, observations[site]) for site, planned in sites.items()]
+
+
+def _layer(name: str, unit: PlannedUnit, served: _Served, seed: int) -> Layer:
+    """Return what is to be trained of a unit."""
+    bare = unit.spec.bare
+    seen = [observation for _, observation in served]
+    if len(unit.request.ops) > 1 or unit.request.method != "nnlut" or unit.arch != "pwl":
+        raise UsageError(
+            f"unit {name} must be of one operation by tables of lines to be calibrated, "
+            f"not of kind {bare.kind}, {unit.arch}"
+        )
+    if isinstance(bare, SoftmaxSpec | NormSpec):
+        module = module_of(bare)
+        if isinstance(module, SoftmaxModule):
+            return SoftmaxLayer(module, seen, seed)
+        assert isinstance(module, NormModule)
+        return NormLayer(module, seen, _fracs(unit.spec, served), seed)
+    assert isinstance(bare, UnarySpec)
+    return UnaryLayer(bare, unit.request.function, seen, seed)
+
+
+def _fracs(spec: Spec, served: _Served) -> list[int]:
+    """Return the fraction bits of the input's codes at each site of a norm."""
+    own = spec.bare.input.frac
+    return [own if site.input_frac is None else site.input_frac for site, _ in served]
+
+
+def _train(
+    name: str, layer: Layer, *, steps: int, lr: float, floor: float, seed: int, progress: bool
+) -> None:
+    """Train a layer's networks, in one thread: how many share a sum decides how it is rounded."""
+    generator = torch.Generator().manual_seed(seed)
+    cores = list(layer.cores.values())
+    optimizer = torch.optim.Adam([p for core in cores for p in core.parameters], lr=lr)
+    milestones = [int(steps * fraction) for fraction in nn.MILESTONES]
+    decay = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones, nn.GAMMA)
+
+    def distances() -> torch.Tensor:
+        return torch.stack([core.distance() for core in cores])
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.no_grad():
+            every = torch.arange(layer.count) if layer.count else None
+            scale = layer.loss(every).clamp(min=1e-300), distances().clamp(min=1e-300)
+        with torch.enable_grad(), tqdm(
+            total=steps, desc=f"calibrate {name}", unit="step", disable=None if progress else True
+        ) as bar:  # fmt: skip
+            order = torch.zeros(0, dtype=torch.int64)
+            for step in range(steps):
+                if layer.count and not len(order):
+                    order = torch.randperm(layer.count, generator=generator)
+                rows, order = (order[:BATCH], order[BATCH:]) if layer.count else (None, order)
+                # In units of what they are at first: neither has the other's unit.
+                loss = (1.0 - floor) * layer.loss(rows) / scale[0]
+                if floor:
+                    loss = loss + floor * (distances() / scale[1]).mean()
+                if not torch.isfinite(loss):
+                    raise StepError(
+                        f"calibrating {name}: the loss of step {step} is {loss.item()}: "
+                        "a smaller lr may help"
+                    )
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                decay.step()
+                bar.set_postfix(loss=f"{loss.item():.3g}", refresh=False)
+                bar.update()
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _table(core: Core, options: Mapping[str, Any]) -> PwlTable:
+    """Return a network as a table of its problem's formats."""
+    problem, network = core.problem, core.network()
+    integers = quantize(problem, *nn.to_float_table(network))
+    points = problem.points()
+    error = np.abs(network(points.x) - points.target)
+    meta = core.meta | {
+        "revision": METHODS["nn"], "problem": problem.digest(), "weighted": False,
+        "torch": str(torch.__version__), "calibrated": dict(options),
+        "dead_breakpoints": problem.entries - 1 - len(integers[0]),
+        "network": {name: getattr(network, name).tolist() for name in ("m", "n", "b")},
+        "float_mse": float(np.mean(error**2)), "float_max": float(error.max()),
+    }  # fmt: skip
+    meta.pop("loss", None)  # of the training that this one goes on from
+    table = problem.table(*integers, meta)
+    meta["cost"] = problem.cost(table)
+    meta["errors"] = table_errors(table, problem.target, problem.weights, codes=problem.codes)
+    return table
+
+
+def _with_networks(unit: PlannedUnit, layer: Layer, options: Mapping[str, Any]) -> PlannedUnit:
+    """Return a unit whose tables are a layer's networks."""
+    names = iter([name for name, _ in unit.spec.tables()])
+
+    def change(table: Any) -> Any:
+        core = layer.cores.get(next(names))
+        return table if core is None else _table(core, options)
+
+    spec = changed(unit.spec, change)
+    return replace(unit, request=replace(unit.request, fit="nn"), spec=spec)
+
+
+def layer_error(unit: PlannedUnit, served: _Served) -> dict[str, float]:
+    """Return the mean absolute error of a unit's results over the mean absolute exact one, by site.
+
+    Parameters
+    ----------
+    unit : PlannedUnit
+        The unit: its integer arithmetic is what is measured.
+    served : sequence of PlannedSite and Observation
+        Its sites, and all that they saw: histograms, or samples of rows.
+    """
+    bare = unit.spec.bare
+    errors = {}
+    for frac, (_, o) in zip(_fracs(bare, served), served, strict=True):
+        if not o.longest:
+            x, weight = points_of(o)
+            exact = unit.request.function(x)
+            found = bare.output.real(bare.compute(bare.input.quantize(x)))
+            total, size = weight @ np.abs(found - exact), weight @ np.abs(exact)
+        else:
+            found, exact = _rows(unit.spec, o, frac)
+            total, size = (found - exact).abs().sum(), exact.abs().sum()
+        errors[o.site] = float(total) / max(float(size), 1e-300)
+    return errors
+
+
+@torch.no_grad()
+def _rows(spec: Spec, o: Observation, frac: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a unit's results on the rows of a site, and the exact ones."""
+    module = module_of(spec)
+    if isinstance(module, SoftmaxModule):
+        x = padded_rows(o.rows, -float("inf"))
+        return module(x).double(), torch.softmax(x.double(), -1)
+    assert isinstance(module, NormModule)
+    x = torch.from_numpy(np.stack([row for row in o.rows if len(row) == o.longest]))
+    weight, bias = (None if v is None else v.detach().cpu() for v in (o.weight, o.bias))
+    wide = (None if v is None else v.double() for v in (weight, bias))
+    return module(x, weight, bias, input_frac=frac).double(), module.exact(
+        x.double(), *wide, eps=o.eps
+    )
+
+
+def _relative(unit: PlannedUnit, served: _Served) -> dict[str, float]:
+    """Return what `nnlut_train.network.calibrate.plan_of` notes of row units, measured again."""
+    module = module_of(unit.spec)
+    if isinstance(module, SoftmaxModule):
+        return {o.site: softmax_error(module, o) for _, o in served}
+    if isinstance(module, NormModule):
+        fracs = _fracs(unit.spec, served)
+        return {
+            o.site: norm_error(module, o, frac)
+            for frac, (_, o) in zip(fracs, served, strict=True)
+        }
+    return {}
