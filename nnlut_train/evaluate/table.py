@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from .fidelity import Result
@@ -24,33 +24,45 @@ class Line:
         One of each seed.
     seconds : float
         Time of one run of the task, in the mean.
-    baseline : str
-        What the difference is to.
+    baseline : str, optional
+        What the difference is to: ``exact``, ``int8``, or None where there is none.
     """
 
     name: str
     ops: str
     results: Sequence[Result]
     seconds: float
-    baseline: str = "exact"
+    baseline: str | None = "exact"
 
     @property
     def cells(self) -> list[str]:
         """The row's cells, in the order of `heads`."""
         results = self.results
-        mean = _mean(r.difference for r in results)
-        if len(results) > 1:
-            low, high = min(r.difference for r in results), max(r.difference for r in results)
-        else:
-            low, high = results[0].low, results[0].high
-        fidelity = []
-        for name in _FIDELITY[results[0].metric]:
-            fidelity.append(_number(_mean(getattr(r, name) for r in results), 5))
+        fidelity = [
+            _number(_mean(getattr(r, name) for r in results), 5)
+            for name in _FIDELITY[results[0].metric]
+        ]
         return [
-            self.name, self.ops, _number(_mean(r.score for r in results), 4),
-            _signed(mean) + (" to INT8" if self.baseline == "int8" else ""),
-            f"{_signed(low)} to {_signed(high)}", *fidelity, f"{self.seconds:.1f}",
+            self.name, self.ops, _number(_mean(r.score for r in results), 4), *self._difference,
+            *fidelity, f"{self.seconds:.1f}",
         ]  # fmt: skip
+
+    @property
+    def _difference(self) -> tuple[str, str]:
+        """The difference, and its bootstrap interval or the range of the seeds."""
+        if self.baseline is None:
+            return "", ""
+        differences = [r.difference for r in self.results]
+        mean = _mean(differences)
+        if len(differences) == 1:
+            ends = [self.results[0].low, self.results[0].high]
+        else:
+            ends = [min(differences), max(differences)]
+        if any(math.isnan(v) for v in (mean, *ends)):
+            between = "none"
+        else:
+            between = " to ".join(map(_signed, ends))
+        return _signed(mean) + (" to INT8" if self.baseline == "int8" else ""), between
 
 
 _FIDELITY = {"spearman": ("cosine", "correlation"), "accuracy": ("agreement", "divergence")}
@@ -77,7 +89,7 @@ def _number(value: float, digits: int) -> str:
 
 
 def _signed(value: float) -> str:
-    return "none" if math.isnan(value) else f"{value:+.4f}"
+    return "none" if math.isnan(value) else f"{value:+z.4f}"  # z: no -0.0000
 
 
 def text(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -98,24 +110,24 @@ def _markdown(rows: Iterable[Sequence[str]]) -> str:
 
 
 _TRAINING = (
-    "seed",
-    "exact",
-    "poor tables",
-    "recast",
-    "recast, then fine-tuned",
-    "fine-tuned alone",
-)
+    "seed", "exact", "poor tables", "recast", "recast, then fine-tuned", "fine-tuned alone",
+)  # fmt: skip
 
 
 def _training(outcomes: Sequence[Outcome]) -> list[list[str]]:
     """Return the rows of the poor tables' experiment: accuracies, and what share came back."""
-    rows = []
-    for o in outcomes:
-        trained = (
-            f"{a:.4f} ({100 * o.recovered(a):.0f} %)" for a in (o.recast, o.finetuned, o.direct)
-        )
-        rows.append([str(o.seed), f"{o.exact:.4f}", f"{o.poor:.4f}", *trained])
+    rows = [_trained(str(o.seed), o) for o in outcomes]
+    if len(outcomes) > 1:
+        names = ("exact", "poor", "recast", "finetuned", "direct")
+        means = {name: fmean(getattr(o, name) for o in outcomes) for name in names}
+        rows.append(_trained("mean", replace(outcomes[0], **means)))
     return rows
+
+
+def _trained(title: str, o: Outcome) -> list[str]:
+    share = "{:.4f} ({:.0f} %)" if o.lost > 0 else "{:.4f}"  # of a loss there may be none
+    trained = (share.format(a, 100 * o.recovered(a)) for a in (o.recast, o.finetuned, o.direct))
+    return [title, f"{o.exact:.4f}", f"{o.poor:.4f}", *trained]
 
 
 def training_text(outcomes: Sequence[Outcome]) -> str:

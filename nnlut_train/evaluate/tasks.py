@@ -3,6 +3,8 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
+from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -31,13 +33,16 @@ class Task(ABC):
     Attributes
     ----------
     model : nn.Module
-        The model, in evaluation mode.
+        The model, in evaluation mode; loaded or trained when it is first asked for.
+    ops : tuple of str
+        The model's operations that can be replaced.
     rows : dict of str to int
         Elements of the longest row that a unit must take, by operation, where data may be longer
         than what calibration sees.
     """
 
     name: ClassVar[str]
+    ops: ClassVar[tuple[str, ...]] = ("softmax", "gelu", "layernorm")
     model: nn.Module
     rows: ClassVar[dict[str, int]] = {}
 
@@ -80,7 +85,20 @@ class MiniLM(Task):
         self.data, self.calibration = data, calibration or data
         self.pairs = sts.read(data)
         self.unlabelled = sts.read_sentences(self.calibration)
-        self.model, self.tokenizer = minilm.load()
+
+    @cached_property
+    def _loaded(self) -> tuple[nn.Module, Any]:
+        return minilm.load()
+
+    @property
+    def model(self) -> nn.Module:
+        """The model."""
+        return self._loaded[0]
+
+    @property
+    def tokenizer(self) -> Any:
+        """Its tokenizer."""
+        return self._loaded[1]
 
     def batches(self) -> Sequence[Any]:
         """Return the sentences' tokens."""
@@ -95,11 +113,12 @@ class MiniLM(Task):
         return Similarities(self.pairs, exact)
 
     def describe(self) -> dict[str, Any]:
-        """Return the files' names and checksums, and the weights'."""
+        """Return the files' names and checksums, the weights', and what runs the model."""
         return {
             "data": self.data.name, "data_sha256": _sha256(self.data),
             "calibration": self.calibration.name, "calibration_sha256": _sha256(self.calibration),
             "pairs": int(self.pairs.scores.size), "weights_sha256": minilm.SHA256,
+            "transformers": metadata.version("transformers"),
         }  # fmt: skip
 
 
@@ -114,14 +133,34 @@ class Digits(Task):
         Where the weights are kept.
     progress : bool
         Show the training's progress on a terminal.
+    recipe : Recipe
+        What is trained and how.
+
+    Raises
+    ------
+    UsageError
+        If scikit-learn is missing; from `model`, if the weights cannot be read or written.
     """
 
     name = "vit-digits"
 
-    def __init__(self, seed: int, folder: Path, progress: bool = False) -> None:
-        self.seed = seed
+    def __init__(
+        self, seed: int, folder: Path, progress: bool = False, recipe: vit.Recipe = vit.RECIPE
+    ) -> None:
+        self.seed, self.folder, self.progress, self.recipe = seed, folder, progress, recipe
         self.digits = vit.data(seed)
-        self.model = vit.train(seed, folder=folder, progress=progress)
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """The model, trained now or before."""
+        try:
+            return vit.train(
+                self.seed, folder=self.folder, recipe=self.recipe, progress=self.progress
+            )
+        except OSError as error:
+            raise UsageError(
+                f"{self.folder}: cannot be written: {error.strerror or error}"
+            ) from error
 
     def batches(self) -> Sequence[torch.Tensor]:
         """Return the calibration images."""
@@ -137,7 +176,10 @@ class Digits(Task):
 
     def describe(self) -> dict[str, Any]:
         """Return what decides the weights."""
-        return {"recipe": vit.RECIPE.digest, "images": len(self.digits.test)}
+        return {
+            "recipe": self.recipe.digest, "images": len(self.digits.test),
+            "scikit-learn": metadata.version("scikit-learn"),
+        }  # fmt: skip
 
 
 def check_file(option: str, path: Path | None) -> Path:

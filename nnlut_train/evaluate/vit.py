@@ -200,7 +200,7 @@ def _trained(seed: int, recipe: Recipe, progress: bool) -> VisionTransformer:
             optimizer, recipe.lr, total_steps=steps, pct_start=0.1, cycle_momentum=False
         )
         bar = tqdm(
-            total=steps, desc=f"vit-digits, seed {seed}", unit="step",
+            total=steps, desc=f"vit-digits, seed {seed}", unit="step", leave=False,
             disable=None if progress else True,
         )  # fmt: skip
         with torch.enable_grad(), bar:

@@ -194,11 +194,12 @@ def _readers() -> dict[Callable[..., Any], tuple[str, Reader]]:
         "divide": _div, "batch_norm": _batch_norm, "softmax": _torch_softmax,
     }  # fmt: skip
     found: dict[Any, tuple[str, Reader]] = {}
+    shown = {"true_divide": "div", "divide": "div", "float_power": "pow"}
     for name, reader in named.items():
         for place in _PLACES:
             for own, read in ((name, reader), (f"{name}_", _in_place(reader))):
                 if (function := getattr(place, own, None)) is not None:
-                    found[function] = name, read
+                    found[function] = shown.get(name, name), read
     return found | {
         functional.softmax: ("softmax", _softmax),
         Tensor.__pow__: ("pow", _pow),

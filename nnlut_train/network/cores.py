@@ -157,5 +157,5 @@ def problem_of(spec: UnarySpec | NormSpec, function: Function | None = None) -> 
     return make_problem(
         name, evaluate(x), form, table.output, max(table.meta.get("entries", 1), table.entries),
         evaluate, fold=table.fold, weights=weights, slope=table.slope, intercept=table.intercept,
-        nn_signs=signs,
+        nn_signs=signs, objective=table.meta.get("objective", "mse"),
     )  # fmt: skip

@@ -88,9 +88,9 @@ class Core:
         return y if self.problem.fold is not None else y.clamp(*self._limits)
 
     def distance(self) -> Tensor:
-        """Return the mean distance from the function, all arguments alike."""
+        """Return the mean absolute error over the mean absolute value, all arguments alike."""
         x, target = self._grid
-        return (self(x) - target).abs().mean()
+        return (self(x) - target).abs().mean() / target.abs().mean().clamp(min=1e-300)
 
     def network(self) -> Network:
         """Return the network in the units of x and y."""

@@ -27,29 +27,28 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from hw.plan import Plan, PlannedSite, PlannedUnit
+from hw.plan import Plan, PlannedUnit
 from nnlut_train.errors import StepError, UsageError
 from nnlut_train.fit import METHODS, nn
 from nnlut_train.fit.making import quantize
+from nnlut_train.fit.problem import Problem
 from nnlut_train.metrics import table_errors
 from nnlut_train.modules import NormModule, SoftmaxModule, module_of
 from nnlut_train.tables import PwlTable
-from sim.golden import NormSpec, SoftmaxSpec, Spec, UnarySpec
+from sim.golden import NormSpec, SoftmaxSpec, UnarySpec
 from sim.golden.writable import changed
 
 from .learned import Core, Layer, NormLayer, SoftmaxLayer, UnaryLayer
+from .measured import Served, input_fracs, layer_error, relative_errors
 from .observe import Observation
-from .scales import norm_error, padded_rows, points_of, softmax_error
 from .training import check_steps
 
-__all__ = ["BATCH", "FLOOR", "LEARNING_RATE", "STEPS", "calibrated", "layer_error"]
+__all__ = ["BATCH", "FLOOR", "LEARNING_RATE", "STEPS", "calibrated"]
 
 STEPS = 2000
 BATCH = 128
 LEARNING_RATE = nn.LEARNING_RATE
 FLOOR = 0.1
-
-_Served = Sequence[tuple[PlannedSite, Observation]]
 
 
 def calibrated(
@@ -116,12 +115,12 @@ def calibrated(
         notes[name] = options | {"taken": taken, "before": before, "after": after}
         if taken:
             made[name] = unit
-            relative |= _relative(unit, served)
+            relative |= relative_errors(unit, served)
     meta = {**plan.meta, "nnlut": notes, "relative_errors": relative}
     return Plan(made, plan.sites, meta)
 
 
-def _served(plan: Plan, name: str, observations: Mapping[str, Observation]) -> _Served:
+def _served(plan: Plan, name: str, observations: Mapping[str, Observation]) -> Served:
     """Return the sites of a unit, and what they saw."""
     if name not in plan.units:
         raise UsageError(f"a unit must be one of {', '.join(plan.units)}, not {name!r}")
@@ -137,7 +136,7 @@ def _served(plan: Plan, name: str, observations: Mapping[str, Observation]) -> _
     return [(planned, observations[site]) for site, planned in sites.items()]
 
 
-def _layer(name: str, unit: PlannedUnit, served: _Served, seed: int) -> Layer:
+def _layer(name: str, unit: PlannedUnit, served: Served, seed: int) -> Layer:
     """Return what is to be trained of a unit."""
     bare = unit.spec.bare
     seen = [observation for _, observation in served]
@@ -151,15 +150,9 @@ def _layer(name: str, unit: PlannedUnit, served: _Served, seed: int) -> Layer:
         if isinstance(module, SoftmaxModule):
             return SoftmaxLayer(module, seen, seed)
         assert isinstance(module, NormModule)
-        return NormLayer(module, seen, _fracs(unit.spec, served), seed)
+        return NormLayer(module, seen, input_fracs(unit.spec, served), seed)
     assert isinstance(bare, UnarySpec)
     return UnaryLayer(bare, unit.request.function, seen, seed)
-
-
-def _fracs(spec: Spec, served: _Served) -> list[int]:
-    """Return the fraction bits of the input's codes at each site of a norm."""
-    own = spec.bare.input.frac
-    return [own if site.input_frac is None else site.input_frac for site, _ in served]
 
 
 def _train(
@@ -173,45 +166,72 @@ def _train(
     decay = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones, nn.GAMMA)
 
     def distances() -> torch.Tensor:
-        return torch.stack([core.distance() for core in cores])
+        return torch.stack([core.distance() for core in cores]).mean()
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with torch.no_grad():
-            every = torch.arange(layer.count) if layer.count else None
-            scale = layer.loss(every).clamp(min=1e-300), distances().clamp(min=1e-300)
+        every = torch.arange(layer.count) if layer.count else None
         with torch.enable_grad(), tqdm(
             total=steps, desc=f"calibrate {name}", unit="step", disable=None if progress else True
         ) as bar:  # fmt: skip
             order = torch.zeros(0, dtype=torch.int64)
-            for step in range(steps):
+            for _ in range(steps):
                 if layer.count and not len(order):
                     order = torch.randperm(layer.count, generator=generator)
                 rows, order = (order[:BATCH], order[BATCH:]) if layer.count else (None, order)
-                # In units of what they are at first: neither has the other's unit.
-                loss = (1.0 - floor) * layer.loss(rows) / scale[0]
+                loss = layer.loss(rows)
                 if floor:
-                    loss = loss + floor * (distances() / scale[1]).mean()
-                if not torch.isfinite(loss):
-                    raise StepError(
-                        f"calibrating {name}: the loss of step {step} is {loss.item()}: "
-                        "a smaller lr may help"
-                    )
+                    loss = (1.0 - floor) * loss + floor * distances()
+                _check(name, loss)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
                 decay.step()
                 bar.set_postfix(loss=f"{loss.item():.3g}", refresh=False)
                 bar.update()
+        with torch.no_grad():
+            _check(name, layer.loss(every) + distances(), cores)
     finally:
         torch.set_num_threads(threads)
+
+
+def _check(name: str, loss: torch.Tensor, cores: Sequence[Core] = ()) -> None:
+    """Raise StepError unless the loss is finite, and so are the tables of the cores."""
+    with np.errstate(all="ignore"):
+        lines = [nn.to_float_table(core.network())[1:] for core in cores]
+    # The loss alone does not tell: results are limited as the hardware's.
+    if not torch.isfinite(loss) or not all(np.isfinite(line).all() for line in lines):
+        raise StepError(f"calibrating {name} must not diverge: a smaller lr may help")
+
+
+def _held(
+    problem: Problem, breakpoints: np.ndarray, slopes: np.ndarray, intercepts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return a real table whose coefficients the problem's formats hold.
+
+    They were chosen for lines near the function. Of a short steep segment, slope or intercept may
+    be beyond, and one limited without the other is another line: then the other one follows.
+    """
+    form, output = problem.argument, problem.output
+    codes = form.real(form.grid())
+    of = np.searchsorted(breakpoints, codes, side="right")
+    slopes, intercepts = slopes.copy(), intercepts.copy()
+    for i in np.unique(of):
+        x = codes[of == i]
+        y = slopes[i] * x + intercepts[i]
+        y = y if problem.fold is not None else output.clip(y)
+        if (held := problem.intercept.clip(intercepts[i])) != intercepts[i]:
+            intercepts[i], slopes[i] = held, x @ (y - held) / max(x @ x, 1e-300)
+        if (held := problem.slope.clip(slopes[i])) != slopes[i]:
+            slopes[i], intercepts[i] = held, np.mean(y - held * x)
+    return breakpoints, slopes, intercepts
 
 
 def _table(core: Core, options: Mapping[str, Any]) -> PwlTable:
     """Return a network as a table of its problem's formats."""
     problem, network = core.problem, core.network()
-    integers = quantize(problem, *nn.to_float_table(network))
+    integers = quantize(problem, *_held(problem, *nn.to_float_table(network)))
     points = problem.points()
     error = np.abs(network(points.x) - points.target)
     meta = core.meta | {
@@ -238,58 +258,3 @@ def _with_networks(unit: PlannedUnit, layer: Layer, options: Mapping[str, Any]) 
 
     spec = changed(unit.spec, change)
     return replace(unit, request=replace(unit.request, fit="nn"), spec=spec)
-
-
-def layer_error(unit: PlannedUnit, served: _Served) -> dict[str, float]:
-    """Return the mean absolute error of a unit's results over the mean absolute exact one, by site.
-
-    Parameters
-    ----------
-    unit : PlannedUnit
-        The unit: its integer arithmetic is what is measured.
-    served : sequence of PlannedSite and Observation
-        Its sites, and all that they saw: histograms, or samples of rows.
-    """
-    bare = unit.spec.bare
-    errors = {}
-    for frac, (_, o) in zip(_fracs(bare, served), served, strict=True):
-        if not o.longest:
-            x, weight = points_of(o)
-            exact = unit.request.function(x)
-            found = bare.output.real(bare.compute(bare.input.quantize(x)))
-            total, size = weight @ np.abs(found - exact), weight @ np.abs(exact)
-        else:
-            found, exact = _rows(unit.spec, o, frac)
-            total, size = (found - exact).abs().sum(), exact.abs().sum()
-        errors[o.site] = float(total) / max(float(size), 1e-300)
-    return errors
-
-
-@torch.no_grad()
-def _rows(spec: Spec, o: Observation, frac: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return a unit's results on the rows of a site, and the exact ones."""
-    module = module_of(spec)
-    if isinstance(module, SoftmaxModule):
-        x = padded_rows(o.rows, -float("inf"))
-        return module(x).double(), torch.softmax(x.double(), -1)
-    assert isinstance(module, NormModule)
-    x = torch.from_numpy(np.stack([row for row in o.rows if len(row) == o.longest]))
-    weight, bias = (None if v is None else v.detach().cpu() for v in (o.weight, o.bias))
-    wide = (None if v is None else v.double() for v in (weight, bias))
-    return module(x, weight, bias, input_frac=frac).double(), module.exact(
-        x.double(), *wide, eps=o.eps
-    )
-
-
-def _relative(unit: PlannedUnit, served: _Served) -> dict[str, float]:
-    """Return what `nnlut_train.network.calibrate.plan_of` notes of row units, measured again."""
-    module = module_of(unit.spec)
-    if isinstance(module, SoftmaxModule):
-        return {o.site: softmax_error(module, o) for _, o in served}
-    if isinstance(module, NormModule):
-        fracs = _fracs(unit.spec, served)
-        return {
-            o.site: norm_error(module, o, frac)
-            for frac, (_, o) in zip(fracs, served, strict=True)
-        }
-    return {}

@@ -3,7 +3,7 @@
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from types import FrameType
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, _get_current_function_mode
 
 from hw.planned import where
 from nnlut_train.errors import UsageError
@@ -20,7 +20,7 @@ from nnlut_train.errors import UsageError
 from .calls import OPENED, PROBES, READERS, Call, attention, opened
 from .classes import Known, known
 
-__all__ = ["Handler", "Left", "Override"]
+__all__ = ["Handler", "Left", "Override", "compiled"]
 
 #: ``handler(site, call)`` returns the operation's result, or None to leave it as it is.
 Handler = Callable[[str, Call], Tensor | None]
@@ -110,7 +110,7 @@ class Override:
             )
         for path, module in model.named_modules():
             if isinstance(module, torch.jit.ScriptModule):
-                continue
+                continue  # takes no hooks, and runs where no function is met
             operation = known(module)
             self._hooks += [
                 module.register_forward_pre_hook(
@@ -126,11 +126,14 @@ class Override:
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
+        self._state.alive()
+        _drop_dead()
 
     def _entering(self, path: str, operation: Known | None) -> Callable[..., None]:
         def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
             state = self._state
             if not state.alive():
+                _drop_dead()
                 state.frame = sys._getframe(1)
                 state.modes = [_Mode(self)]
                 state.modes[0].__enter__()
@@ -206,6 +209,29 @@ class Override:
         if call is None or (result := self._handle(_widened(call))) is None:
             return None
         return result if out is None else out.copy_(result)
+
+
+def compiled(model: nn.Module) -> Iterator[str]:
+    """Yield the paths of the modules that TorchScript or ``torch.compile`` has compiled.
+
+    They do not call torch's functions any more: nothing of them can be met.
+    """
+    found: set[str] = set()
+    for path, module in model.named_modules():
+        script = isinstance(module, torch.jit.ScriptModule)
+        if script or module._compiled_call_impl is not None or hasattr(module, "_orig_mod"):
+            found.add(path)
+            above = path.split(".")[:-1]
+            if not any(".".join(above[:n]) in found for n in range(len(above) + bool(path))):
+                yield path
+
+
+def _drop_dead() -> None:
+    """Drop modes that nobody has left: see `_State.alive`."""
+    while isinstance(mode := _get_current_function_mode(), _Mode):
+        if mode in mode.override._state.modes:
+            break
+        mode.__exit__(None, None, None)
 
 
 def _is_replaced(module: nn.Module) -> bool:

@@ -17,7 +17,7 @@ from nnlut_train.modules import HardwareModule, NormModule, module_of
 
 from .calls import Call
 from .classes import norm_parameters
-from .override import Override
+from .override import Override, compiled
 from .report import Report
 
 __all__ = ["check_sites", "functions_replaced", "replace", "replaced", "restore", "site_parts"]
@@ -25,6 +25,7 @@ __all__ = ["check_sites", "functions_replaced", "replace", "replaced", "restore"
 _REPLACED: "weakref.WeakKeyDictionary[nn.Module, Override]" = weakref.WeakKeyDictionary()
 
 _NOT_PLANNED = "not in the plan"
+_COMPILED = "functions of compiled code are not met"
 
 
 def site_parts(site: str, op: str) -> tuple[str, int]:
@@ -89,12 +90,16 @@ class _Planned:
 
     def left(self, site: str, op: str, why: str) -> None:
         """Note an operation that runs as before; see `replace`."""
+        self.note(site, op, why)
+        self.report.count(site)
+
+    def note(self, site: str, op: str, why: str) -> None:
+        """Note what cannot be replaced, before it has run."""
         if self.strict:
             raise UsageError(f"site {site}: {op} cannot run on the hardware: {why}")
         if site not in self.report.left and why != _NOT_PLANNED:
             warnings.warn(f"site {site}: {op} is left as it is: {why}", stacklevel=2)
         self.report.left[site] = why
-        self.report.count(site)
 
 
 def _given(values: Tensor | None, codes: tuple[int, ...] | None, fill: float, x: Tensor) -> Any:
@@ -149,7 +154,9 @@ def replace(model: nn.Module, plan: Plan, *, strict: bool = False) -> Report:
 
     Every way to write an operation is met: modules, functional calls, methods of tensors, and
     ``scaled_dot_product_attention``, which is expressed through softmax. Gradients pass straight
-    through. Copies of the model (``copy.deepcopy``) are to be made before.
+    through. Copies of the model (``copy.deepcopy``) are to be made before. What a model calls that
+    torch does not know as its own function, such as a kernel of another package, cannot be met, and
+    neither can what was compiled: of the latter, the report tells.
 
     Parameters
     ----------
@@ -175,6 +182,8 @@ def replace(model: nn.Module, plan: Plan, *, strict: bool = False) -> Report:
     check_sites(model, plan)
     report = Report(tuple(plan.sites))
     handler = _Planned(plan, report, strict)
+    for path in compiled(model):
+        handler.note(path or "the model", "a compiled module", _COMPILED)
     _attach(model, handler, handler.left)
     return report
 
@@ -234,6 +243,7 @@ def functions_replaced(
         if name not in OPS and not _names_site(model, name):
             raise UsageError(f"functions must be of sites, or of {', '.join(OPS)}, not of {name!r}")
     report = Report()
+    report.left.update((path or "the model", _COMPILED) for path in compiled(model))
 
     def handle(site: str, call: Call) -> Tensor | None:
         name = site if site in functions else call.op

@@ -20,8 +20,8 @@ from nnlut_train.modules import NormModule, SoftmaxModule
 from .observe import Observation
 
 __all__ = [
-    "Choice", "fractions", "norm_error", "norm_scales", "padded_rows", "points_of", "softmax_error",
-    "unary_scales",
+    "Choice", "affine_of", "fractions", "norm_error", "norm_scales", "padded_rows", "points_of",
+    "softmax_error", "unary_scales",
 ]  # fmt: skip
 
 #: Points in a bin of a histogram that stand for its arguments.
@@ -143,19 +143,28 @@ def softmax_error(module: SoftmaxModule, observation: Observation) -> float:
     return float(((module(x).double() - exact) ** 2).sum() / (exact**2).sum())
 
 
+def affine_of(module: NormModule, observation: Observation) -> tuple[Tensor | None, Tensor | None]:
+    """Return gain and offset of a site; what does nothing, where only the unit has them."""
+    rows = []
+    for name, values, nothing in (
+        ("gamma", observation.weight, 1.0), ("beta", observation.bias, 0.0),
+    ):  # fmt: skip
+        if values is None and getattr(module.bare, name) is not None:
+            values = torch.full((observation.longest,), nothing)
+        rows.append(values)
+    return tuple(rows)
+
+
 @torch.no_grad()
 def norm_error(module: NormModule, observation: Observation, input_frac: int) -> float:
     """Return the relative error of a norm on a site's rows, with input codes of `input_frac`."""
     x = torch.from_numpy(
         np.stack([row for row in observation.rows if len(row) == observation.longest])
     )
-    weight, bias = observation.weight, observation.bias
-    exact = module.exact(
-        x.double(),
-        *(v if v is None else v.double().cpu() for v in (weight, bias)),
-        eps=observation.eps,
-    )
-    found = module(x, weight, bias, input_frac=input_frac).double()
+    rows = affine_of(module, observation)
+    wide = (row if row is None else row.double() for row in rows)
+    exact = module.exact(x.double(), *wide, eps=observation.eps)
+    found = module(x, *rows, input_frac=input_frac).double()
     return float(((found - exact) ** 2).sum() / (exact**2).sum().clamp(min=1e-300))
 
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from hw.choices import LENGTH_MAX
 from hw.design import design
@@ -19,7 +18,7 @@ from nnlut_train.tables import DirectTable
 from sim.golden import Spec, WritableSpec
 
 from .observe import Observation
-from .scales import fractions, norm_scales, softmax_error, unary_scales
+from .scales import affine_of, fractions, norm_scales, softmax_error, unary_scales
 
 __all__ = ["LENGTH_MIN", "Made", "make_norm", "make_softmax", "make_unary"]
 
@@ -66,7 +65,8 @@ def make_softmax(
     name: str, op: str, group: Sequence[Observation], given: dict[str, Any], floor: float
 ) -> Made:
     """Plan a softmax: the scale of the logits, and of their distance from the maximum."""
-    given.setdefault("length", max(LENGTH_MIN, 1 << (_longest(group) - 1).bit_length()))
+    longest = _longest(group, given)
+    given.setdefault("length", max(LENGTH_MIN, 1 << (longest - 1).bit_length()))
     largest = max(max(-o.low, o.high) for o in group)
     best = None
     for input_frac in _tried(given, "input_frac", fractions(given["bits"], largest, 0, 2)):
@@ -86,13 +86,12 @@ def make_softmax(
     return unit, {o.site: PlannedSite(op, name) for o in group}, errors
 
 
-def _longest(group: Sequence[Observation]) -> int:
-    """Return the elements of the longest row; raise UsageError if it is too long for a unit."""
+def _longest(group: Sequence[Observation], given: Mapping[str, Any]) -> int:
+    """Return the elements of the longest row; raise UsageError if it is too long for the unit."""
     site, longest = max(((o.site, o.longest) for o in group), key=lambda each: each[1])
-    if longest > LENGTH_MAX:
-        raise UsageError(
-            f"site {site}: rows must have at most {LENGTH_MAX} elements, not {longest}"
-        )
+    most = given.get("length", LENGTH_MAX)
+    if longest > most:
+        raise UsageError(f"site {site}: rows must have at most {most} elements, not {longest}")
     return longest
 
 
@@ -106,7 +105,7 @@ def make_norm(
 ) -> Made:
     """Plan a norm: one unit, and for each site its input's scale, gamma and beta."""
     lanes = given.get("lanes", 1)
-    given.setdefault("length", -(-_longest(group) // lanes) * lanes)
+    given.setdefault("length", -(-_longest(group, given) // lanes) * lanes)
     given.setdefault("eps", group[0].eps)
     if given.get("method", "nnlut") == "nnlut":
         if given.get("arch") != "direct":
@@ -133,12 +132,11 @@ def make_norm(
     _, request, spec, module, scales = best
     planned = {}
     for o in group:
-        codes = {}
-        for key, values, nothing in (("gamma", o.weight, 1.0), ("beta", o.bias, 0.0)):
-            # A site without gain or offset writes what does nothing.
-            if getattr(spec.bare, key) is not None:
-                values = torch.full((o.longest,), nothing) if values is None else values
-                codes[key] = tuple(module.affine_codes(key, values).tolist())
+        codes = {
+            key: tuple(module.affine_codes(key, row).tolist())
+            for key, row in zip(("gamma", "beta"), affine_of(module, o), strict=True)
+            if row is not None and getattr(spec.bare, key) is not None
+        }
         planned[o.site] = PlannedSite(op, name, **codes, input_frac=scales[o.site][0])
     spec = _with_values(spec, planned[group[0].site])
     unit = PlannedUnit(replace(request, gamma=None, beta=None), request.wanted[0], spec)

@@ -11,7 +11,6 @@ from writing import driver_of
 
 from hw import build as hw_build
 from hw.build import build as build_unit
-from hw.cost import AsicCost
 from hw.design import design
 from hw.manifest import load_build
 from hw.plan import Plan, PlannedSite, PlannedUnit
@@ -55,17 +54,6 @@ def no_fits(monkeypatch):
     monkeypatch.setattr(hw_build, "design", design)
 
 
-@pytest.fixture
-def no_yosys(monkeypatch):
-    """What gates cost is none of a plan's matters, and most of the time of a build."""
-
-    def synthesize(verilog, top, target, **_):
-        assert f"module {top}(" in verilog
-        return AsicCost(top, target, "none", "flip-flops", {}, 0, 1.0, 1.0, 0.0, "GE", ())
-
-    monkeypatch.setattr(hw_build, "synthesize", synthesize)
-
-
 def test_a_unit_is_built_from_its_own_specification(plan, no_fits, capsys, tmp_path):
     small("--plan", "small.plan.json", "--unit", "my_gelu")
     out, err = capsys.readouterr()
@@ -85,8 +73,9 @@ def test_a_unit_is_built_from_its_own_specification(plan, no_fits, capsys, tmp_p
         "python -m hw.build --target generic --plan small.plan.json --unit my_gelu"
     )
     assert found.manifest["plan"] == {
-        "checksum": plan.to_json()["checksum"], "sites": {"0.gelu": {"op": "gelu", "unit": "my_gelu"}},
-    }  # fmt: skip
+        "checksum": plan.to_json()["checksum"],
+        "sites": {"0.gelu": {"op": "gelu", "unit": "my_gelu"}},
+    }
     # Measured as it is, and worse than what a fit finds.
     assert found.manifest["accuracy"]["max_ulp"] > 1
     before = content(folder)

@@ -1,0 +1,87 @@
+"""What docs/accuracy.md shows is what its results say."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+
+import nnlut_train.__main__
+from nnlut_train.evaluate import figures
+from nnlut_train.evaluate.fidelity import Result
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "accuracy.md"
+MODELS = ("minilm", "vit-digits")
+
+
+def section(model):
+    """Return what stands between the marks of a model."""
+    text = PAGE.read_text(encoding="utf-8")
+    (found,) = re.findall(rf"^<!-- {model} -->\n(.*?)^<!-- /{model} -->$", text, re.DOTALL | re.M)
+    return found.strip("\n") + "\n"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_tables_are_those_of_the_results(model):
+    folder = ROOT / "docs" / "accuracy" / model
+    assert section(model) == (folder / "table.md").read_text(encoding="utf-8")
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in section(model).splitlines()
+    ]
+    shown = {(row[0], row[1]): row[2] for row in rows if len(row) == 8}
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    assert results["head"]["model"] == model
+    scores = {}
+    for key, row in results["rows"].items():
+        name, ops, *_ = key.split(" | ")
+        if "result" in row:
+            place = ("exact, fp32", "none") if name == "exact" else (name, ops)
+            scores.setdefault(place, []).append(Result.from_json(row["result"]).score)
+    assert len(scores) >= 10
+    for place, values in scores.items():
+        mean = fmean(values)
+        assert shown[place] == ("none" if mean != mean else f"{mean:.4f}")
+    assert figures.read(folder / "results.json")
+
+
+def test_the_commands_are_understood():
+    text = PAGE.read_text(encoding="utf-8")
+    commands = re.findall(r"^\.venv/bin/python -m nnlut_train (evaluate .*)$", text, flags=re.M)
+    models = {nnlut_train.__main__.parser().parse_args(words.split()).model for words in commands}
+    assert models == {*MODELS}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_filling_takes_over_results_and_leaves_the_rest(tmp_path, model):
+    done = tmp_path / "build" / "evaluate" / model
+    shutil.copytree(ROOT / "docs" / "accuracy" / model, done)
+    (done / "table.md").write_text("| a | b |\n")
+    (tmp_path / "docs").mkdir()
+    shutil.copy(PAGE, tmp_path / "docs")
+    subprocess.run([ROOT / "tools" / "fill-accuracy", model], cwd=tmp_path, check=True)
+    filled = (tmp_path / "docs" / "accuracy.md").read_text(encoding="utf-8")
+    assert filled == PAGE.read_text(encoding="utf-8").replace(section(model), "| a | b |\n")
+    assert sorted(path.name for path in (tmp_path / "docs" / "accuracy" / model).iterdir()) == [
+        "fidelity.svg", "loss.svg", "results.json", "table.md",
+    ]  # fmt: skip
+
+
+def test_the_reasons_of_the_collapses_are_those_of_the_uniform_tables():
+    torch = pytest.importorskip("torch", reason="the tables need torch: pip install 'nnlut[train]'")
+    from nnlut_train.evaluate.published import uniform_table
+
+    rsqrt, reciprocal, exp = (uniform_table(f, 16) for f in ("rsqrt", "reciprocal", "exp"))
+    assert rsqrt.breakpoints[0] == pytest.approx(64, abs=0.5)
+    half, one, many = rsqrt(torch.tensor([0.5])), *reciprocal(torch.tensor([1.0, 23.0]))
+    assert half.item() == pytest.approx(0.46, abs=0.005)
+    assert reciprocal.breakpoints[0] == pytest.approx(65, abs=0.5)
+    # A row's probabilities sum to its sum times what is read for 1 over it.
+    assert one.item() == pytest.approx(0.17, abs=0.005)
+    assert 23 * many.item() == pytest.approx(2.3, abs=0.05)
+    assert exp.breakpoints[-1] == -16
+    first, last = exp(torch.tensor([0.0, -16.0])).tolist()
+    assert (first, last) == pytest.approx((0.23, -0.10), abs=0.005)
