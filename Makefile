@@ -41,6 +41,7 @@ bench: .venv/dev
 	$(BIN)/python bench/genetic.py
 	$(BIN)/python bench/sizes.py
 	$(BIN)/python bench/nn.py
+	$(BIN)/python bench/torch_speed.py
 	$(BIN)/python bench/stress.py
 
 clean:

@@ -28,8 +28,11 @@ _NEEDS = {
 METHODS = {
     "optimal": "provably optimal tables, folded and range-reduced",
     "direct": "a value for each code",
-    "nnlut": "NN-LUT's network (DAC 2022), before and after its own calibration",
-    "gqalut": "GQA-LUT's genetic search (DAC 2024)",
+    "nnlut": "the units of optimal, fitted by NN-LUT's network (DAC 2022), before and after its "
+    "own calibration",
+    "nnlut-plain": "the same over the whole range of the codes, without folding or reduction",
+    "gqalut": "the units of optimal, fitted by GQA-LUT's genetic search (DAC 2024)",
+    "gqalut-int8": "GQA-LUT's own protocol: INT8, no folding, GELU on (-4, 4)",
     "ibert": "I-BERT's integer polynomials (ICML 2021)",
     "base2": "softmax to base 2 with an online maximum (Softermax, ITA)",
     "rexp": "REXP softmax (Vasyltsov & Chang, 2021)",

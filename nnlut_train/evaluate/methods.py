@@ -20,8 +20,6 @@ from .tasks import Task
 
 __all__ = ["EXACT", "INT8", "Bench", "Row", "rows"]
 
-_PLAIN = {"softmax": {"fold": "none"}, "gelu": {"fold": "none"}}
-
 
 def _all(**options: Any) -> dict[str, dict[str, Any]]:
     return {op: dict(options) for op in ("softmax", "gelu", "layernorm")}
@@ -39,8 +37,26 @@ def _merged(*parts: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]
 _UNITS: dict[str, dict[str, dict[str, Any]]] = {
     "optimal": {},
     "direct": _all(arch="direct"),
-    "nnlut": _merged(_all(fit="nn"), _PLAIN),
-    "gqalut": _merged(_all(fit="genetic"), _PLAIN),
+    "nnlut": _all(fit="nn"),
+    "nnlut-plain": {
+        "softmax": {"fit": "nn", "fold": "none"},
+        "gelu": {"fit": "nn", "fold": "none"},
+        "layernorm": {"fit": "nn"},
+    },
+    "gqalut": _all(fit="genetic"),
+    # Its protocol: a plain exp table, and GELU on (-4, 4) in and out of 8 bits.
+    "gqalut-int8": {
+        "softmax": {"fit": "genetic", "fold": "none"},
+        "gelu": {
+            "fit": "genetic",
+            "fold": "none",
+            "bits": 8,
+            "input_frac": 5,
+            "output_bits": 8,
+            "output_frac": 5,
+        },
+        "layernorm": {"fit": "genetic"},
+    },
     "ibert": _all(method="ibert"),
     "base2": {"softmax": {"method": "base2"}},
     "rexp": {"softmax": {"method": "rexp"}},
@@ -54,12 +70,13 @@ _UNITS: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 _NAMES = {
-    "optimal": "optimal", "direct": "direct tables", "nnlut": "NN-LUT", "gqalut": "GQA-LUT",
+    "optimal": "optimal", "direct": "direct tables", "nnlut": "NN-LUT's fit", "nnlut-plain": "NN-LUT's fit, plain tables",
+    "gqalut": "GQA-LUT's fit", "gqalut-int8": "GQA-LUT INT8 as published",
     "ibert": "I-BERT", "base2": "base 2", "rexp": "REXP", "lut2d": "2D LUT",
     "narrow": "8 bits in and out",
 }  # fmt: skip
 #: Segments of the tables of published methods, as published.
-_ENTRIES = {"nnlut": 16, "gqalut": 8}
+_ENTRIES = {"nnlut": 16, "nnlut-plain": 16, "gqalut": 8, "gqalut-int8": 8}
 #: Methods with lines of their own in as many segments as were asked for, and those with none.
 _AS_ASKED, _NO_LINES = ("optimal", "base2", "narrow"), ("direct", "ibert")
 
@@ -262,7 +279,7 @@ def _hardware(method: str, entries: Sequence[int], ops: Sequence[str]) -> Iterat
         # Where others have a softmax alone, optimal tables do the rest.
         rest = "" if method in _AS_ASKED else f", {count} entries"
         full = name if whole else f"{name} + optimal{rest}"
-        for tuned in (False, True) if method == "nnlut" else (False,):
+        for tuned in (False, True) if method.startswith("nnlut") else (False,):
             end = ", calibrated" if tuned else ""
             used = None if method in _NO_LINES else count
             for each in alone:

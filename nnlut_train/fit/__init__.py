@@ -42,8 +42,8 @@ def _key(problem: Problem, method: str, seed: int) -> str:
     description = [
         method, METHODS[method], seed, problem.function, problem.nn_range, problem.nn_signs,
         metadata.version("torch") if method == "nn" and find_spec("torch") else None,
-        problem.digest(),
-    ] + _NOTED.get(method, [])  # fmt: skip
+        problem.digest(), *_NOTED.get(method, []),
+    ]  # fmt: skip
     return hashlib.sha256(json.dumps(description).encode()).hexdigest()
 
 

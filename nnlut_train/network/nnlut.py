@@ -16,6 +16,7 @@ from scratch. It calibrates with a tenth of the training set for 5 epochs. The r
   tables of a softmax learn together, from its probabilities.
 * `FLOOR` of the loss holds each network near its function, all arguments alike: else it is free
   where the sample has nothing, and other data have something there. Without (0), it is the paper's.
+* The unit's formats stay. A line that they do not hold becomes the nearest one that they do.
 * A unit keeps its tables if the new ones, rounded to its formats, are worse on the observed rows.
 """
 

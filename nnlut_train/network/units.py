@@ -68,6 +68,9 @@ def make_softmax(
     longest = _longest(group, given)
     given.setdefault("length", max(LENGTH_MIN, 1 << (longest - 1).bit_length()))
     largest = max(max(-o.low, o.high) for o in group)
+    # Scales are chosen with a fit that takes no time; a plain exp table sees distances as they are.
+    quick = {option: value for option, value in given.items() if option != "fit"}
+    densities = [lambda d, density=o.histogram.weights: density(-d) for o in group]
     best = None
     for input_frac in _tried(given, "input_frac", fractions(given["bits"], largest, 0, 2)):
         narrow = given.get("distance_bits") is not None
@@ -75,13 +78,14 @@ def make_softmax(
         for distance_frac in _tried(given, "distance_frac", fracs):
             scales = {"input_frac": input_frac}
             scales |= {"distance_frac": distance_frac} if narrow else {}
-            request = Request(op, module=name, **(given | scales))
-            spec = design(request, request.wanted[0])
-            module = module_of(spec)
-            errors = {o.site: softmax_error(module, o) for o in group}
-            if best is None or sum(errors.values()) < sum(best[2].values()):
-                best = request, spec, errors
-    request, spec, errors = best
+            request = Request(op, **(quick | scales))
+            module = module_of(design(request, request.wanted[0]))
+            error = sum(softmax_error(module, o) for o in group)
+            if best is None or error < best[0]:
+                best = error, scales
+    request = Request(op, module=name, **(given | best[1]))
+    spec = design(request, request.wanted[0], weights=_weights(densities, floor))
+    errors = {o.site: softmax_error(module_of(spec), o) for o in group}
     unit = PlannedUnit(request, request.wanted[0], spec)
     return unit, {o.site: PlannedSite(op, name) for o in group}, errors
 

@@ -446,4 +446,4 @@ def test_figures_of_all_results_are_drawn(ran, no_computation, monkeypatch, caps
     monkeypatch.setattr(command, "draw", draw)
     assert run(ran, *RUN) == 0
     assert given == [ran / "results.json"]
-    assert capsys.readouterr().out.endswith("; loss.svg\n")
+    assert capsys.readouterr().out.endswith(", loss.svg\n")

@@ -18,7 +18,7 @@ from nnlut_train.functions import FUNCTIONS  # noqa: E402
 from nnlut_train.network.calibrate import plan_of  # noqa: E402
 from nnlut_train.network.cores import problem_of, reduced  # noqa: E402
 from nnlut_train.network.measured import layer_error  # noqa: E402
-from nnlut_train.network.nnlut import _layer, calibrated  # noqa: E402
+from nnlut_train.network.nnlut import _layer, _with_networks, calibrated  # noqa: E402
 from nnlut_train.network.observe import observe  # noqa: E402
 from nnlut_train.tables import PwlTable  # noqa: E402
 
@@ -134,7 +134,7 @@ def test_a_layer_with_networks_is_what_the_hardware_computes(plan, seen, unit):
     layer = _layer(unit, plan.units[unit], at, 0)
     with torch.no_grad():
         loss = layer.loss(torch.arange(layer.count) if layer.count else None).item()
-    (measured,) = layer_error(plan.units[unit], at).values()
+    (measured,) = layer_error(_with_networks(plan.units[unit], layer, {}), at).values()
     assert loss == pytest.approx(measured, rel=0.15)
 
 
