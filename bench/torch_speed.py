@@ -48,7 +48,7 @@ def timed(run: Callable[[], Any]) -> Times:
 def alternated(
     model: nn.Module, plan: Any, run: Callable[[], Any], count: int = 1
 ) -> tuple[str, ...]:
-    """Time exact and replaced runs of `count` each in turn, after one; return the cells of a row."""
+    """Time exact and replaced runs in turn; return milliseconds of one of `count`, and ratio."""
     pairs = []
     for _ in range(ROUNDS + 1):
         exact = timed(run)

@@ -70,10 +70,10 @@ _UNITS: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 _NAMES = {
-    "optimal": "optimal", "direct": "direct tables", "nnlut": "NN-LUT's fit", "nnlut-plain": "NN-LUT's fit, plain tables",
-    "gqalut": "GQA-LUT's fit", "gqalut-int8": "GQA-LUT INT8 as published",
-    "ibert": "I-BERT", "base2": "base 2", "rexp": "REXP", "lut2d": "2D LUT",
-    "narrow": "8 bits in and out",
+    "optimal": "optimal", "direct": "direct tables", "nnlut": "NN-LUT's fit",
+    "nnlut-plain": "NN-LUT's fit, plain tables", "gqalut": "GQA-LUT's fit",
+    "gqalut-int8": "GQA-LUT INT8 as published", "ibert": "I-BERT", "base2": "base 2",
+    "rexp": "REXP", "lut2d": "2D LUT", "narrow": "8 bits in and out",
 }  # fmt: skip
 #: Segments of the tables of published methods, as published.
 _ENTRIES = {"nnlut": 16, "nnlut-plain": 16, "gqalut": 8, "gqalut-int8": 8}

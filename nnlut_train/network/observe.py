@@ -212,7 +212,7 @@ def observe(
     count = 0
     try:
         with _evaluating(model):
-            for batch in tqdm(batches, "observe", disable=None if progress else True):
+            for batch in tqdm(batches, "observe", leave=False, disable=None if progress else True):
                 run_batch(model, batch, call)
                 count += 1
     finally:

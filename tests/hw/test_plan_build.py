@@ -107,7 +107,8 @@ def test_every_unit_is_built_and_tells_its_sites(plan, no_fits, no_yosys, capsys
         "1.layernorm": {"gamma": [one] * 4, "beta": [0] * 4},
     }
     # They are what the driver takes: codes of gamma, of beta, and the commit.
-    writes = driver_of(spec, "my_norm").writes(rows["0.layernorm"])
+    of_site = {name: rows["0.layernorm"][name] for name in ("gamma", "beta")}
+    writes = driver_of(spec, "my_norm").writes(of_site)
     sent = [np.uint32(code & 0xFFFFFFFF) for code in (100, -7, 3, one, 1, 2, 3, 0, 1)]
     assert [word for _, word in writes] == sent
 
