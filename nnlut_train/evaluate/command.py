@@ -23,8 +23,8 @@ from .tasks import Digits, Judge, MiniLM, Task, check_file
 
 __all__ = ["run"]
 
-#: Widths of the printed columns.
-WIDTHS = (31, 9, 8, 15, 18, 11, 16, 6)
+#: Widths of the printed columns, but the first.
+WIDTHS = (9, 8, 15, 18, 11, 16, 6)
 #: What other rows are compared with.
 BASELINES = {"exact": EXACT, "int8": INT8}
 #: Packages whose versions may change a result.
@@ -169,6 +169,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         if not name.endswith("sha256"):  # for the file alone
             _say(f"{name}: {value}")
     wanted = [EXACT, *rows(arguments.methods, arguments.entries, tasks[0].ops)]
+    widths = max(len(row.name) for row in wanted), *WIDTHS
     training = "poor" in arguments.methods
     lines: dict[str, list[Line]] = {}
     outcomes: list[Outcome] = []
@@ -180,11 +181,11 @@ def _evaluate(arguments: argparse.Namespace) -> None:
                 bar.set_description(f"{row.name}, {row.ops}")
                 line = evaluation.row(row)
                 if not lines:
-                    _say(f"\n{text(heads(line.results[0].metric, 1), WIDTHS)}")
+                    _say(f"\n{text(heads(line.results[0].metric, 1), widths)}")
                 if row is EXACT and len(tasks) > 1:
                     _say(f"seed {seed}")
                 lines.setdefault(row.key, []).append(line)
-                _say(text(line.cells, WIDTHS))
+                _say(text(line.cells, widths))
                 bar.update()
             if training:
                 bar.set_description("poor tables")
@@ -194,9 +195,9 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     head = heads(merged[0].results[0].metric, len(tasks))
     written = markdown(head, merged)
     if len(tasks) > 1:
-        _say(f"\nmean of {len(tasks)} seeds\n{text(head, WIDTHS)}")
+        _say(f"\nmean of {len(tasks)} seeds\n{text(head, widths)}")
         for line in merged:
-            _say(text(line.cells, WIDTHS))
+            _say(text(line.cells, widths))
     if training:
         _say(f"\n{training_text(outcomes)}")
         written += f"\n{training_markdown(outcomes)}"
