@@ -19,6 +19,7 @@ import torch
 from common import table
 from torch import nn
 
+from hw.plan import Plan
 from nnlut_train.evaluate import minilm, sts, vit
 from nnlut_train.network import calibrate, replaced
 from nnlut_train.network.observe import run_batch
@@ -46,7 +47,7 @@ def timed(run: Callable[[], Any]) -> Times:
 
 
 def alternated(
-    model: nn.Module, plan: Any, run: Callable[[], Any], count: int = 1
+    model: nn.Module, plan: Plan, run: Callable[[], Any], count: int = 1
 ) -> tuple[str, ...]:
     """Time exact and replaced runs in turn; return milliseconds of one of `count`, and ratio."""
     pairs = []

@@ -226,7 +226,7 @@ def request(arguments: argparse.Namespace) -> Request:
 
 
 def given(arguments: argparse.Namespace) -> Iterator[str]:
-    """Yield those options of a `Request` that parsed `arguments` give, as a user writes them."""
+    """Yield the options of a `Request` that are not their defaults, as a user writes them."""
     default = ArgumentParser()
     add_request(default)
     for name in Request.__dataclass_fields__:

@@ -5,6 +5,7 @@ is, and fits nothing again. Nothing here needs torch or Amaranth.
 """
 
 import json
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,6 +47,23 @@ def _lines(data: Mapping[str, Any], opened: Collection[str], indent: int = 1) ->
             text = json.dumps(value, allow_nan=False, sort_keys=True)
         parts.append(f"{' ' * indent}{json.dumps(name)}: {text}")
     return "{\n" + ",\n".join(parts) + f"\n{' ' * (indent - 1)}}}"
+
+
+def _unit_text(unit: PlannedUnit) -> str:
+    """Return what a unit is, in a line."""
+    spec, length = unit.spec, unit.spec.longest
+    kind = f"{unit.arch}, {unit.request.segments} entries" if unit.arch == "pwl" else unit.arch
+    clocks = spec.latency_of(length)
+    latency = f"{clocks} clock{'s' * (clocks > 1)}" + f" for a row of {length}" * bool(length)
+    return f"{kind}, {spec.input} to {spec.output}, {latency}"
+
+
+def _error_text(errors: Any, site: str) -> str:
+    """Return the error of a site that ``meta["relative_errors"]`` has, of squares, if it does."""
+    error = errors.get(site) if isinstance(errors, dict) else None
+    if not isinstance(error, int | float) or error < 0:
+        return ""
+    return f"rms error {100 * math.sqrt(error):.2f} %"
 
 
 def _no_number(text: str) -> NoReturn:
@@ -95,6 +113,18 @@ class Plan:
                     known = ", ".join(units) or "of which there is none"
                     raise UsageError(f"unit must be one of the units, {known}, not {site.unit!r}")
                 site.check(units[site.unit])
+
+    def __str__(self) -> str:
+        """Return the units, each with its sites and, of a calibration, their errors."""
+        errors, width = self.meta.get("relative_errors"), max(map(len, self.sites), default=0)
+        lines = []
+        for name, unit in self.units.items():
+            lines.append(f"{name}: {_unit_text(unit)}")
+            lines += [
+                f"  {site:<{width}}  {_error_text(errors, site)}".rstrip()
+                for site in self.served(name)
+            ]
+        return "\n".join(lines)
 
     def served(self, unit: str) -> dict[str, PlannedSite]:
         """Return the sites that the unit of this name serves."""

@@ -245,7 +245,7 @@ class PlannedSite:
                 continue
             codes = codes.tolist() if isinstance(codes, np.ndarray) else codes
             if not isinstance(codes, list | tuple) or any(type(code) is not int for code in codes):
-                raise UsageError(f"{name} must be a list of integers")
+                raise UsageError(f"{name} must be a list of integers, not {codes!r:.80}")
             object.__setattr__(self, name, tuple(codes))
         if self.gamma is not None and self.beta is not None and len(self.gamma) != len(self.beta):
             raise UsageError(

@@ -111,7 +111,7 @@ def test_every_command_that_learns_tables_is_understood():
     for page in ("README.md", "docs/tables.md"):
         text = (ROOT / page).read_text(encoding="utf-8")
         commands += re.findall(r"^\.venv/bin/python -m nnlut_train (\w+) ?(.*)$", text, flags=re.M)
-    assert {name for name, _ in commands} == {"fit", "check", "compare"}
+    assert {name for name, _ in commands} == {"fit", "check", "compare", "evaluate"}
     parser = nnlut_train.__main__.parser()
     for name, words in commands:
         arguments = parser.parse_args([name, *shlex.split(words, comments=True)])

@@ -9,10 +9,10 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from ..errors import UsageError
+from ..fit.nn import threads
 from . import METHODS, TASKS, poor
 from .figures import draw
 from .methods import EXACT, INT8, Bench, Row, rows
@@ -140,12 +140,8 @@ def run(arguments: argparse.Namespace) -> None:
         If an option is wrong, a package is missing, or the folder holds other results.
     """
     _check(arguments)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(arguments.threads)
-    try:
+    with threads(arguments.threads):
         _evaluate(arguments)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _tasks(arguments: argparse.Namespace) -> list[Task]:

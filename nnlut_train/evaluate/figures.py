@@ -282,10 +282,15 @@ def draw(results: Path) -> list[Path]:
     Raises
     ------
     UsageError
-        If the file cannot be read or holds no results.
+        If the file cannot be read or holds no results, or the figures cannot be written.
     """
     if find_spec("matplotlib") is None:
         return []
     marks = read(results)
     figures = {"fidelity": fidelity(marks), "loss": loss(marks)}
-    return save({name: f for name, f in figures.items() if f is not None}, results.parent)
+    try:
+        return save({name: f for name, f in figures.items() if f is not None}, results.parent)
+    except OSError as error:
+        raise UsageError(
+            f"{results.parent}: figures cannot be written: {error.strerror or error}"
+        ) from error

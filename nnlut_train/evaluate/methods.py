@@ -215,9 +215,7 @@ def _published(ops: Sequence[str]) -> Iterator[Row]:
             return {op: made[op] for op in ops}
 
         def table(bench: Bench, function: str, method: str = method) -> published.RealTable:
-            if method == "uniform":
-                return published.uniform_table(function, 16)
-            return published.nn_table(function, 16, seed=bench.seed, progress=bench.progress)
+            return published.table(method, function, seed=bench.seed, progress=bench.progress)
 
         if "softmax" in ops:
             yield _functions(
@@ -234,6 +232,14 @@ def _published(ops: Sequence[str]) -> Iterator[Row]:
                 name, "1/sqrt",
                 lambda bench, t=table: {"layernorm": published.layernorm(t(bench, "rsqrt"))},
             )  # fmt: skip
+            if method == "uniform":
+                # The variances that MiniLM has, all of them inside.
+                yield _functions(
+                    f"{title} on (0.003, 131)", "1/sqrt",
+                    lambda bench: {"layernorm": published.layernorm(
+                        published.uniform_table("rsqrt", 16, (0.003, 131.0))
+                    )},
+                )  # fmt: skip
         yield _functions(name, "all", tables)
         if "layernorm" in ops:
             yield _functions(

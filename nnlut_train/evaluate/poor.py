@@ -15,9 +15,10 @@ from torch import nn
 from hw.design import design
 from hw.plan import Plan, PlannedSite, PlannedUnit
 from hw.request import Request
+from nnlut_train.fit.nn import threads
 from nnlut_train.network.finetune import distillation, finetune
 from nnlut_train.network.recast import recast
-from nnlut_train.network.replace import functions_replaced, replace
+from nnlut_train.network.replace import functions_replaced, replace, site_parts
 
 from . import vit
 
@@ -97,10 +98,8 @@ def plan(model: nn.Module, images: torch.Tensor) -> Plan:
     for op, request in REQUESTS.items():
         (arch,) = request.wanted
         units[op] = PlannedUnit(request, arch, design(request, arch))
-    sites = {}
-    for site in found.left:
-        op = next(part for part in reversed(site.split(".")) if not part.isdecimal())
-        sites[site] = PlannedSite(op, op)
+    ops = {site: site_parts(site)[1] for site in found.left}
+    sites = {site: PlannedSite(op, op) for site, op in ops.items()}
     return Plan(units, sites, {"model": "vit-digits", "tables": "poor"})
 
 
@@ -136,9 +135,7 @@ def experiment(
     digits = vit.data(seed)
     teacher = vit.train(seed, folder=folder, recipe=recipe, progress=progress)
     start = time.perf_counter()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # how many threads share a sum decides how it is rounded
-    try:
+    with threads(1):
         poor = plan(teacher, digits.calibration)
         inputs = digits.train.split(BATCH)
         labelled = list(zip(inputs, digits.train_labels.split(BATCH), strict=True))
@@ -163,5 +160,3 @@ def experiment(
         return Outcome(
             seed, exact, before, after, tuned(student), tuned(other), time.perf_counter() - start
         )
-    finally:
-        torch.set_num_threads(threads)

@@ -8,8 +8,7 @@ the outer lines run on**, in both methods:
 
 * ``uniform``: the Linear-LUT baseline of J. Yu et al., "NN-LUT: Neural Approximation of Non-Linear
   Operations for Efficient Transformer Inference", DAC 2022, arXiv 2112.02191: segments of equal
-  length. The line of each is the least-squares one, or the chord on request: on these ranges a
-  segment is so long that the two differ much.
+  length, the line of each the least-squares one.
 * ``nn``: NN-LUT itself (same paper; Eq. 5 and 7, ranges of Table 1), trained by
   `nnlut_train.fit.nn`, whose text says what the paper leaves open. A ReLU network has no range
   either: its table runs on just as the network does.
@@ -37,15 +36,14 @@ from ..errors import UsageError
 from ..files import write_bytes
 from ..fit import METHODS, cache_folder, nn
 from ..functions import FUNCTIONS
+from ..modules.softmax import MASKED
 from ..tables import digest
 
 __all__ = [
-    "MASKED", "SCALE", "RealTable", "functions", "layernorm", "nn_table", "scaled", "softmax",
+    "SCALE", "RealTable", "functions", "layernorm", "nn_table", "scaled", "softmax", "table",
     "uniform_table",
 ]  # fmt: skip
 
-#: A score below this is a mask's: models write -inf or the type's smallest number.
-MASKED = -4096.0
 #: NN-LUT's input scaling of 1/sqrt: S = 2^10, so that sqrt(S) = 2^5 is a shift, too.
 SCALE = 1024.0
 
@@ -89,9 +87,12 @@ class RealTable:
 
 
 def uniform_table(
-    function: str, entries: int, domain: tuple[float, float] | None = None, *, chords: bool = False
+    function: str, entries: int, domain: tuple[float, float] | None = None
 ) -> RealTable:
     """Return segments of equal length (Linear-LUT).
+
+    The line of each has the least squared error over the segment, from NN-LUT's number of uniform
+    samples.
 
     Parameters
     ----------
@@ -101,9 +102,6 @@ def uniform_table(
         Number of segments.
     domain : tuple of float, optional
         ``(lo, hi)``; by default NN-LUT's range (Table 1).
-    chords : bool
-        Let the lines meet the function where segments end. By default each has the least squared
-        error over the segment, from NN-LUT's number of uniform samples.
 
     Raises
     ------
@@ -114,7 +112,7 @@ def uniform_table(
     exact, (low, high) = _exact(function, entries, domain)
     edges = np.linspace(low, high, entries + 1)
     count = -(-nn.SAMPLES // entries)
-    steps = np.array([0.0, 1.0]) if chords else (np.arange(count) + 0.5) / count
+    steps = (np.arange(count) + 0.5) / count
     x = edges[:-1, None] + np.diff(edges)[:, None] * steps
     y = exact(x)
     if not np.isfinite(y).all():
@@ -277,6 +275,18 @@ def layernorm(
     return evaluate
 
 
+def table(
+    method: str, function: str, entries: int = 16, domain: tuple[float, float] | None = None, *,
+    seed: int = 0, progress: bool = False,
+) -> RealTable:  # fmt: skip
+    """Return the table of one published method, ``uniform`` or ``nn``; see `functions`."""
+    if method == "uniform":
+        return uniform_table(function, entries, domain)
+    if method == "nn":
+        return nn_table(function, entries, domain, seed=seed, progress=progress)
+    raise UsageError(f"a published method must be uniform or nn, not {method!r}")
+
+
 def functions(
     method: str, entries: int = 16, *, scaling: bool = False, seed: int = 0, progress: bool = False
 ) -> dict[str, Callable[..., torch.Tensor]]:
@@ -298,16 +308,12 @@ def functions(
     UsageError
         If the method is unknown, or `entries` is no count.
     """
-    if method not in ("uniform", "nn"):
-        raise UsageError(f"a published method must be uniform or nn, not {method!r}")
 
-    def table(function: str, domain: tuple[float, float] | None = None) -> RealTable:
-        if method == "uniform":
-            return uniform_table(function, entries, domain)
-        return nn_table(function, entries, domain, seed=seed, progress=progress)
+    def made(function: str, domain: tuple[float, float] | None = None) -> RealTable:
+        return table(method, function, entries, domain, seed=seed, progress=progress)
 
-    rsqrt = scaled(table("rsqrt", (1.0, SCALE))) if scaling else table("rsqrt")
+    rsqrt = scaled(made("rsqrt", (1.0, SCALE))) if scaling else made("rsqrt")
     return {
-        "softmax": softmax(table("exp"), table("reciprocal")), "gelu": table("gelu"),
+        "softmax": softmax(made("exp"), made("reciprocal")), "gelu": made("gelu"),
         "layernorm": layernorm(rsqrt),
     }  # fmt: skip

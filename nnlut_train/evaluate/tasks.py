@@ -41,7 +41,6 @@ class Task(ABC):
         than what calibration sees.
     """
 
-    name: ClassVar[str]
     ops: ClassVar[tuple[str, ...]] = ("softmax", "gelu", "layernorm")
     model: nn.Module
     rows: ClassVar[dict[str, int]] = {}
@@ -78,7 +77,6 @@ class MiniLM(Task):
         Pairs whose sentences calibrate; by default those of `data`. Their scores are not read.
     """
 
-    name = "minilm"
     rows: ClassVar = {"softmax": minilm.TOKENS}
 
     def __init__(self, data: Path, calibration: Path | None) -> None:
@@ -141,8 +139,6 @@ class Digits(Task):
     UsageError
         If scikit-learn is missing; from `model`, if the weights cannot be read or written.
     """
-
-    name = "vit-digits"
 
     def __init__(
         self, seed: int, folder: Path, progress: bool = False, recipe: vit.Recipe = vit.RECIPE

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from ..errors import UsageError
 from ..files import write_bytes
+from ..fit.nn import threads
 
 __all__ = ["RECIPE", "Data", "Recipe", "VisionTransformer", "accuracy", "data", "logits", "train"]
 
@@ -183,12 +184,10 @@ def _shifted(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _trained(seed: int, recipe: Recipe, progress: bool) -> VisionTransformer:
-    """Train; in one thread, since how many share a sum decides how it is rounded."""
+    """Train, in one thread; see `nnlut_train.fit.nn.threads`."""
     digits = data(seed)
     generator = torch.Generator().manual_seed(seed)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with threads(1):
         with torch.random.fork_rng(devices=[]):  # what initialises a model has no generator of ours
             torch.manual_seed(seed)
             model = VisionTransformer(recipe)
@@ -215,8 +214,6 @@ def _trained(seed: int, recipe: Recipe, progress: bool) -> VisionTransformer:
                     schedule.step()
                     bar.update()
         return model.eval()
-    finally:
-        torch.set_num_threads(threads)
 
 
 def train(

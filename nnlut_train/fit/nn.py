@@ -20,7 +20,8 @@ are the paper's. It does not give the following, which is our choice:
 The loss is L1 whatever the problem's objective and weights are: that is the published method.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ from .making import quantize
 if TYPE_CHECKING:
     from . import Problem
 
-__all__ = ["Network", "solve", "to_float_table", "train"]
+__all__ = ["Network", "solve", "threads", "to_float_table", "train"]
 
 SAMPLES = 100_000
 BATCH = 2000  # divides SAMPLES: an epoch is 50 steps
@@ -71,6 +72,18 @@ def _torch() -> Any:
             "--fit nn needs torch, which is not installed: pip install 'nnlut[train]'"
         ) from error
     return torch
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let torch compute in `count` threads: how many share a sum decides how it is rounded."""
+    torch = _torch()
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _initial(
@@ -132,9 +145,7 @@ def train(
     steps = STEPS if steps is None else steps
     epoch = SAMPLES // BATCH
     generator = torch.Generator().manual_seed(seed)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # how many threads share a sum decides how it is rounded
-    try:
+    with threads(1):
         x = low + (high - low) * torch.rand(SAMPLES, generator=generator, dtype=torch.float64)
         y = torch.from_numpy(np.array(function(x.numpy()), dtype=np.float64))
         if not y.isfinite().all():
@@ -168,8 +179,6 @@ def train(
         loss = l1(x, y).item() * y_unit
         m, n, b = (parameter.detach().numpy() for parameter in (m, n, b))
         return Network(m * y_unit, n / x_unit, b, loss)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def to_float_table(network: Network) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -70,7 +70,10 @@ class NormModule(HardwareModule):
     def _check_affine(self, name: str, codes: Tensor, size: int) -> None:
         table = self._table(name)
         if codes.shape != (size,):
-            raise UsageError(f"{name} must have a code for each of the {size} elements")
+            raise UsageError(
+                f"{name} must have a code for each of the {size} elements, "
+                f"not the shape {tuple(codes.shape)}"
+            )
         try:
             table.output.check(codes.cpu().numpy())
         except UsageError as error:

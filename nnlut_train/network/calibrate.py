@@ -18,6 +18,7 @@ from nnlut_train.errors import UsageError
 from nnlut_train.modules import NormModule, module_of
 
 from .classes import norm_parameters
+from .measured import relative_errors
 from .observe import Observation, observe
 from .replace import check_sites, site_parts
 from .units import make_norm, make_softmax, make_unary
@@ -121,9 +122,9 @@ def plan_of(
         given = _given(op, options.get(op, {}), entries) | {"seed": seed}
         make = make_norm if op in EPS else make_softmax if op == "softmax" else make_unary
         with where(f"unit {name}"):
-            units[name], planned, found = make(name, op, group, given, floor)
+            units[name], planned = make(name, op, group, given, floor)
         sites |= planned
-        errors |= found
+        errors |= relative_errors(units[name], [(planned[o.site], o) for o in group])
     meta = {
         "calls": {o.site: o.calls for group in groups.values() for o in group},
         "relative_errors": errors, "floor": floor, "seed": seed,
@@ -177,7 +178,9 @@ def _given(op: str, options: Mapping[str, Any], entries: int | None) -> dict[str
 def updated(plan: Plan, model: nn.Module) -> Plan:
     """Return the plan with the gamma and beta that a model's norms have by now.
 
-    Training changes them; a plan is refused for other weights than it was made of.
+    Training changes them; a plan is refused for other weights than it was made of. Tables, scales
+    and formats stay: what is beyond the formats of gamma and beta is limited to them, as it was in
+    training. If activations have moved far, calibrate the trained model anew.
 
     Parameters
     ----------
@@ -195,7 +198,7 @@ def updated(plan: Plan, model: nn.Module) -> Plan:
     sites = {}
     for name, site in plan.sites.items():
         if site.gamma is not None or site.beta is not None:
-            layer = model.get_submodule(site_parts(name, site.op)[0])
+            layer = model.get_submodule(site_parts(name)[0])
             module = module_of(plan.units[site.unit].spec)
             assert isinstance(module, NormModule)
             for row, values in zip(("gamma", "beta"), norm_parameters(layer), strict=True):

@@ -2,17 +2,21 @@
 
 Hugging Face writes RMSNorm out in every model (``LlamaRMSNorm``), and some GELUs too
 (``NewGELUActivation``). They are taken for what they are called only if they also compute it.
+Those that hand their argument to torch's own function (``GELUActivation``) are not for here: that
+call is met, at the same site, and then nothing is computed twice.
 """
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
-from .calls import Call
+from .calls import READERS, Call
 
 __all__ = ["Known", "known", "norm_parameters"]
 
@@ -23,6 +27,8 @@ _UNARY: dict[str, Callable[[Tensor], Tensor]] = {
     "mish": functional.mish,
     "hswish": functional.hardswish,
 }
+#: Their names in `READERS`.
+_NAMES = {"gelu", "silu", "mish", "hardswish"}
 #: Two ways to compute the same function agree this far.
 TOLERANCE = 1e-5
 
@@ -101,9 +107,25 @@ def _norm(module: nn.Module) -> Known | None:
     return None
 
 
+class _Calls(TorchFunctionMode):
+    """Notes the names of the operations that are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in READERS:
+            self.names.add(READERS[func][0])
+        return func(*args, **(kwargs or {}))
+
+
 def _unary(module: nn.Module) -> Known | None:
     x = torch.linspace(-6.0, 6.0, 257)
-    found = _result(module, x)
+    with _Calls() as calls:
+        found = _result(module, x)
+    if calls.names & _NAMES:
+        return None  # met as that call
     for op, function in _UNARY.items():
         if found is not None and _agree(found, function(x)):
             return Known(op)

@@ -23,6 +23,7 @@ from .training import (
     apart,
     check_steps,
     epochs_of,
+    evaluating,
     kept_flags,
     output_of,
     repeatable,
@@ -85,8 +86,8 @@ def distillation(
     """
 
     def loss(student: nn.Module, batch: Any) -> Tensor:
-        with kept_flags(teacher), torch.no_grad():
-            wanted = output_of(run_batch(teacher.eval(), batch, call))
+        with evaluating(teacher):
+            wanted = output_of(run_batch(teacher, batch, call))
         found = output_of(run_batch(student, batch, call))
         if found.shape != wanted.shape:
             raise UsageError(
@@ -102,8 +103,7 @@ def distillation(
 
 def _mean(student: nn.Module, batches: Iterable[Any], loss: Loss) -> float:
     """Return the mean loss of the batches in evaluation mode."""
-    with kept_flags(student), torch.no_grad():
-        student.eval()
+    with evaluating(student):
         losses = [loss(student, batch).item() for batch in batches]
     if not losses:
         raise UsageError("batches must be at least one, not none")
@@ -124,7 +124,9 @@ def finetune(
     """Train a model that `replace` was called on, in place.
 
     It is trained in the mode that it is in: dropout is what ``student.train()`` asks for. Which
-    parameters learn (``requires_grad``) is afterwards what it was.
+    parameters learn (``requires_grad``) is afterwards what it was. Gain and offset of norms learn,
+    too, and are quantised at every step to the formats of gamma and beta; a plan has those of
+    before, until `nnlut_train.network.calibrate.updated` takes over what they have become.
     Deterministic by the seed on one machine with one version of torch and one number of threads.
 
     Parameters

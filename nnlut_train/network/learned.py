@@ -25,8 +25,8 @@ from nnlut_train.tables import PwlTable
 from sim.golden import UnarySpec
 
 from .cores import problem_of, reduced, unseen
+from .measured import padded_rows, points_of
 from .observe import Observation
-from .scales import padded_rows, points_of
 
 __all__ = ["Core", "Layer", "NormLayer", "SoftmaxLayer", "UnaryLayer"]
 

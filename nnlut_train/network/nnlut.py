@@ -151,7 +151,7 @@ def _layer(name: str, unit: PlannedUnit, served: Served, seed: int) -> Layer:
         if isinstance(module, SoftmaxModule):
             return SoftmaxLayer(module, seen, seed)
         assert isinstance(module, NormModule)
-        return NormLayer(module, seen, input_fracs(unit.spec, served), seed)
+        return NormLayer(module, seen, input_fracs(unit, served), seed)
     assert isinstance(bare, UnarySpec)
     return UnaryLayer(bare, unit.request.function, seen, seed)
 
@@ -169,9 +169,7 @@ def _train(
     def distances() -> torch.Tensor:
         return torch.stack([core.distance() for core in cores]).mean()
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with nn.threads(1):
         every = torch.arange(layer.count) if layer.count else None
         with torch.enable_grad(), tqdm(
             total=steps, desc=f"calibrate {name}", unit="step", disable=None if progress else True
@@ -193,8 +191,6 @@ def _train(
                 bar.update()
         with torch.no_grad():
             _check(name, layer.loss(every) + distances(), cores)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _check(name: str, loss: torch.Tensor, cores: Sequence[Core] = ()) -> None:

@@ -1,7 +1,6 @@
 """What a model's non-linear operations are asked for: histograms and samples of every site."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +16,7 @@ from nnlut_train.modules.softmax import MASKED
 
 from .calls import Call
 from .override import Override
+from .training import evaluating
 
 __all__ = ["Observation", "observe", "run_batch"]
 
@@ -160,19 +160,6 @@ def run_batch(model: nn.Module, batch: Any, call: Callable[..., Any] | None = No
     return model(*batch) if isinstance(batch, list | tuple) else model(batch)
 
 
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Switch dropout and its kind off, and gradients."""
-    training = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, was in training.items():
-            module.training = was
-
-
 def observe(
     model: nn.Module, batches: Iterable[Any], *, call: Callable[..., Any] | None = None,
     seed: int = 0, progress: bool = False,
@@ -211,7 +198,7 @@ def observe(
     override = Override(model, handle, lambda *_: None)
     count = 0
     try:
-        with _evaluating(model):
+        with evaluating(model):
             for batch in tqdm(batches, "observe", leave=False, disable=None if progress else True):
                 run_batch(model, batch, call)
                 count += 1

@@ -97,7 +97,7 @@ def _check_blocks(blocks: Sequence[str], **models: nn.Module) -> None:
     if not blocks:
         raise UsageError("blocks must name at least one module, not none")
     if len(set(blocks)) < len(blocks):
-        raise UsageError("blocks must name each module once")
+        raise UsageError(f"blocks must name each module once, not {', '.join(blocks)}")
     for role, model in models.items():
         names = {name for name, _ in model.named_modules() if name}
         for block in blocks:
@@ -182,8 +182,9 @@ def recast(
     Block i is trained, with all else held, so that the output of block i + 1 comes near the
     teacher's, in mean square; the last block so that the model's own output does. Both models run
     in evaluation mode; modes and ``requires_grad`` are afterwards what they were. A block whose
-    error training did not lower keeps the parameters it had. Deterministic by the seed on one
-    machine with one version of torch and one number of threads.
+    error training did not lower keeps the parameters it had. Where norms were trained,
+    `nnlut_train.network.calibrate.updated` brings the plan up to date. Deterministic by the seed on
+    one machine with one version of torch and one number of threads.
 
     Parameters
     ----------

@@ -28,21 +28,12 @@ _NOT_PLANNED = "not in the plan"
 _COMPILED = "functions of compiled code are not met"
 
 
-def site_parts(site: str, op: str) -> tuple[str, int]:
-    """Return a site's module path, and which of the module's calls of `op` it is.
-
-    Raises
-    ------
-    UsageError
-        If it is not a site of that operation.
-    """
-    *path, last = site.split(".")
-    number = 0
-    if last.isdecimal() and path:
-        number, last = int(last), path.pop()
-    if last != op:
-        raise UsageError(f"site {site}: must end in .{op}, its operation")
-    return ".".join(path), number
+def site_parts(site: str) -> tuple[str, str]:
+    """Return the module path and the operation that a site's name has."""
+    *path, op = site.split(".")
+    if op.isdecimal() and path:
+        op = path.pop()
+    return ".".join(path), op
 
 
 class _Planned:
@@ -131,7 +122,9 @@ def check_sites(model: nn.Module, plan: Plan) -> None:
     """Raise UsageError unless the model has a module for each site of a plan."""
     paths = dict(model.named_modules())
     for site, planned in plan.sites.items():
-        path, _ = site_parts(site, planned.op)
+        path, op = site_parts(site)
+        if op != planned.op:
+            raise UsageError(f"site {site}: must end in .{planned.op}, its operation")
         if path not in paths:
             raise UsageError(f"site {site}: the model must have a module {path!r}, but has none")
         if planned.gamma is None or (weight := norm_parameters(paths[path])[0]) is None:
@@ -213,10 +206,8 @@ def replaced(model: nn.Module, plan: Plan, *, strict: bool = False) -> Iterator[
 
 def _names_site(model: nn.Module, name: str) -> bool:
     """Return whether a name can be that of a site of a model."""
-    *path, op = name.split(".")
-    if op.isdecimal() and path:
-        op = path.pop()
-    return op in OPS and ".".join(path) in dict(model.named_modules())
+    path, op = site_parts(name)
+    return op in OPS and path in dict(model.named_modules())
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from nnlut_train.errors import StepError, UsageError
 
 __all__ = [
-    "Run", "Session", "apart", "check_steps", "epochs_of", "kept_flags", "output_of", "repeatable",
+    "Run", "Session", "apart", "check_steps", "epochs_of", "evaluating", "kept_flags", "output_of",
+    "repeatable",
 ]  # fmt: skip
 
 #: ``call(model, batch)`` runs a model on a batch and returns what the model returns.
@@ -107,6 +108,14 @@ def kept_flags(*models: nn.Module) -> Iterator[None]:
             module.training = training
         for parameter, requires_grad in learn:
             parameter.requires_grad_(requires_grad)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Run a model as for inference: without dropout and its kind, and without gradients."""
+    with kept_flags(model), torch.no_grad():
+        model.eval()
+        yield
 
 
 class Session:

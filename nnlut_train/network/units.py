@@ -17,16 +17,17 @@ from nnlut_train.modules import NormModule, module_of
 from nnlut_train.tables import DirectTable
 from sim.golden import Spec, WritableSpec
 
+from .measured import affine_of, softmax_results
 from .observe import Observation
-from .scales import affine_of, fractions, norm_scales, softmax_error, unary_scales
+from .scales import fractions, norm_scales, unary_scales
 
 __all__ = ["LENGTH_MIN", "Made", "make_norm", "make_softmax", "make_unary"]
 
 #: Shortest row that a softmax is built for.
 LENGTH_MIN = 128
 
-#: A unit, its sites, and their relative errors.
-Made = tuple[PlannedUnit, dict[str, PlannedSite], dict[str, float]]
+#: A unit, and its sites.
+Made = tuple[PlannedUnit, dict[str, PlannedSite]]
 
 
 def make_unary(
@@ -42,8 +43,7 @@ def make_unary(
     weights = _weights([o.histogram.weights for o in group], floor)
     arch = request.wanted[0]
     spec = design(request, arch, weights=None if request.by_formula else weights)
-    planned = {o.site: PlannedSite(op, name) for o in group}
-    return PlannedUnit(request, arch, spec), planned, choice.errors
+    return PlannedUnit(request, arch, spec), {o.site: PlannedSite(op, name) for o in group}
 
 
 def _weights(
@@ -80,14 +80,13 @@ def make_softmax(
             scales |= {"distance_frac": distance_frac} if narrow else {}
             request = Request(op, **(quick | scales))
             module = module_of(design(request, request.wanted[0]))
-            error = sum(softmax_error(module, o) for o in group)
+            error = sum(softmax_results(module, o).error(2) for o in group)
             if best is None or error < best[0]:
                 best = error, scales
     request = Request(op, module=name, **(given | best[1]))
     spec = design(request, request.wanted[0], weights=_weights(densities, floor))
-    errors = {o.site: softmax_error(module_of(spec), o) for o in group}
     unit = PlannedUnit(request, request.wanted[0], spec)
-    return unit, {o.site: PlannedSite(op, name) for o in group}, errors
+    return unit, {o.site: PlannedSite(op, name) for o in group}
 
 
 def _longest(group: Sequence[Observation], given: Mapping[str, Any]) -> int:
@@ -132,8 +131,9 @@ def make_norm(
         scales = {o.site: norm_scales(module, o) for o in group}
         total = sum(error for _, error in scales.values())
         if best is None or total < best[0]:
-            best = total, request, spec, module, scales
-    _, request, spec, module, scales = best
+            fracs = {site: frac for site, (frac, _) in scales.items()}
+            best = total, request, spec, module, fracs
+    _, request, spec, module, fracs = best
     planned = {}
     for o in group:
         codes = {
@@ -141,10 +141,10 @@ def make_norm(
             for key, row in zip(("gamma", "beta"), affine_of(module, o), strict=True)
             if row is not None and getattr(spec.bare, key) is not None
         }
-        planned[o.site] = PlannedSite(op, name, **codes, input_frac=scales[o.site][0])
+        planned[o.site] = PlannedSite(op, name, **codes, input_frac=fracs[o.site])
     spec = _with_values(spec, planned[group[0].site])
     unit = PlannedUnit(replace(request, gamma=None, beta=None), request.wanted[0], spec)
-    return unit, planned, {site: error for site, (_, error) in scales.items()}
+    return unit, planned
 
 
 def _largest_result(o: Observation) -> float:

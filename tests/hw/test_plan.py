@@ -84,6 +84,21 @@ def test_the_rows_of_a_site_have_every_position(plan):
     assert set(plan.served("norm")) == {"norm.layernorm", "layernorm"}
 
 
+def test_a_plan_is_readable(plan):
+    errors = {"layer.0.gelu": 1e-4, "layer.0.tanh": "none", "rmsnorm": -1}
+    for meta, gelu in (({}, ""), ({"relative_errors": 3}, ""),
+                       ({"relative_errors": errors}, "     rms error 1.00 %")):  # fmt: skip
+        lines = str(Plan(plan.units, plan.sites, meta)).splitlines()
+        assert len(lines) == len(plan.units) + len(plan.sites)
+        clocks = plan.units["norm"].spec.latency_of(6)
+        assert lines[0] == "softmax8: pwl, 4 entries, s6.2 to u6.6, 33 clocks for a row of 8"
+        assert f"  layer.0.gelu{gelu}" in lines
+        assert "  layer.0.tanh" in lines
+        assert "silu8: direct, s8.5 to s8.5, 1 clock" in lines
+        assert f"norm: pwl, 4 entries, s8.4 to s8.5, {clocks} clocks for a row of 6" in lines
+    assert str(Plan({}, {}, {})) == ""
+
+
 def test_neither_torch_nor_amaranth_is_needed():
     code = "import sys, hw.plan; print({'torch', 'amaranth', 'scipy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -28,8 +28,9 @@ from nnlut_train.network import (  # noqa: E402
     restore,
     updated,
 )
+from nnlut_train.network.measured import padded_rows  # noqa: E402
 from nnlut_train.network.observe import BIN_FRAC, PER_OCTAVE, REACH, ROWS, VARIANCE  # noqa: E402
-from nnlut_train.network.scales import fractions, padded_rows, unary_scales  # noqa: E402
+from nnlut_train.network.scales import fractions, unary_scales  # noqa: E402
 
 #: Units that are fitted at once.
 QUICK = {
@@ -373,7 +374,9 @@ def test_entries_and_seeds_and_floors(observed):
     plans = [plan_of(observed, entries=n, **gelu) for n in (4, 8, None)]
     assert [p.units["gelu"].request.entries for p in plans] == [4, 8, None]
     assert plans[1].units["gelu"].arch == "pwl"
-    assert plans[0].meta["relative_errors"] == plans[1].meta["relative_errors"]
+    # What a plan notes is measured with its tables.
+    errors = [p.meta["relative_errors"]["gelu"] for p in plans]
+    assert errors[0] > errors[1] > 0
     # Where all arguments count alike, the table is another than where only those seen do.
     alike, seen = (
         plan_of(observed, floor=floor, entries=4, **gelu).units["gelu"].spec for floor in (1.0, 0.0)

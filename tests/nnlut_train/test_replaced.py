@@ -16,6 +16,7 @@ from hw.plan import Plan, PlannedSite  # noqa: E402
 from nnlut_train.errors import UsageError  # noqa: E402
 from nnlut_train.modules import module_of  # noqa: E402
 from nnlut_train.network import functions_replaced, replace, replaced, restore  # noqa: E402
+from nnlut_train.network.classes import known  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -363,6 +364,10 @@ def test_modules_that_are_functions_by_another_name():
         def forward(self, hidden):
             return 0.5 * hidden * (1 + torch.erf(hidden / math.sqrt(2)))
 
+    class CallsGELU(nn.Module):
+        def forward(self, x):
+            return F.gelu(x)
+
     class FastSiLU(nn.Module):  # called so, and another function
         def forward(self, x):
             return x * torch.sigmoid(1.702 * x)
@@ -392,6 +397,10 @@ def test_modules_that_are_functions_by_another_name():
     with torch.no_grad():
         check(MyGELUActivation(), ["gelu"], module("gelu")(X), X)
         check(MyGELUActivation(), ["gelu"], module("gelu")(X), hidden=X)
+        # Met as the call that it makes, so that it is not computed twice.
+        assert known(MyGELUActivation()).op == "gelu"
+        assert known(CallsGELU()) is None
+        check(CallsGELU(), ["gelu"], module("gelu")(X), X)
         check(FastSiLU(), ["sigmoid"], X * module("sigmoid")(1.702 * X), X)
         for offset in (0.0, 1.0):
             norm = MyRMSNorm(offset)
