@@ -12,7 +12,7 @@ from hw.plan import Plan
 
 from ..network import functions_replaced, replaced
 from ..network.calibrate import plan_of
-from ..network.nnlut import calibrated
+from ..network.nnlut import train_tables
 from ..network.observe import Observation, observe
 from . import published
 from .int8 import int8
@@ -114,7 +114,7 @@ class Bench:
         if name not in self._plans:
             if tuned:
                 plan = self.plan(method, entries)
-                made = calibrated(plan, self.observations, seed=self.seed, progress=self.progress)
+                made = train_tables(plan, self.observations, seed=self.seed, progress=self.progress)
             else:
                 lengths = {op: {"length": n} for op, n in self.task.rows.items()}
                 made = plan_of(
@@ -180,7 +180,7 @@ def _planned(method: str, name: str, ops: str, entries: int | None, tuned: bool 
 
     if ops != "all":
         return Row(method, name, ops, enter)
-    words = (method, *([] if entries is None else [str(entries)]), *["calibrated"] * tuned)
+    words = (method, *([] if entries is None else [str(entries)]), *["train_tables"] * tuned)
     return Row(method, name, ops, enter, plan=plan, file="-".join(words))
 
 

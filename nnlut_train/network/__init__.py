@@ -2,6 +2,7 @@
 
 from .calibrate import calibrate, plan_of, updated
 from .finetune import distillation, finetune
+from .nnlut import train_tables
 from .observe import observe
 from .recast import blocks_of, recast
 from .replace import functions_replaced, replace, replaced, restore
@@ -9,5 +10,5 @@ from .report import Report
 
 __all__ = [
     "Report", "blocks_of", "calibrate", "distillation", "finetune", "functions_replaced", "observe",
-    "plan_of", "recast", "replace", "replaced", "restore", "updated",
+    "plan_of", "recast", "replace", "replaced", "restore", "train_tables", "updated",
 ]  # fmt: skip

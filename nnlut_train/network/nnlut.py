@@ -44,7 +44,7 @@ from .measured import Served, input_fracs, layer_error, relative_errors
 from .observe import Observation
 from .training import check_steps
 
-__all__ = ["BATCH", "FLOOR", "LEARNING_RATE", "STEPS", "calibrated"]
+__all__ = ["BATCH", "FLOOR", "LEARNING_RATE", "STEPS", "train_tables"]
 
 STEPS = 2000
 BATCH = 128
@@ -52,7 +52,7 @@ LEARNING_RATE = nn.LEARNING_RATE
 FLOOR = 0.1
 
 
-def calibrated(
+def train_tables(
     plan: Plan, observations: Mapping[str, Observation], *, units: Collection[str] | None = None,
     steps: int = STEPS, lr: float = LEARNING_RATE, floor: float = FLOOR, seed: int = 0,
     progress: bool = False,
@@ -233,7 +233,7 @@ def _table(core: Core, options: Mapping[str, Any]) -> PwlTable:
     error = np.abs(network(points.x) - points.target)
     meta = core.meta | {
         "revision": METHODS["nn"], "problem": problem.digest(), "weighted": False,
-        "torch": str(torch.__version__), "calibrated": dict(options),
+        "torch": str(torch.__version__), "train_tables": dict(options),
         "dead_breakpoints": problem.entries - 1 - len(integers[0]),
         "network": {name: getattr(network, name).tolist() for name in ("m", "n", "b")},
         "float_mse": float(np.mean(error**2)), "float_max": float(error.max()),

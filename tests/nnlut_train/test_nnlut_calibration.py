@@ -18,7 +18,7 @@ from nnlut_train.functions import FUNCTIONS  # noqa: E402
 from nnlut_train.network.calibrate import plan_of  # noqa: E402
 from nnlut_train.network.cores import problem_of, reduced  # noqa: E402
 from nnlut_train.network.measured import layer_error  # noqa: E402
-from nnlut_train.network.nnlut import _layer, _with_networks, calibrated  # noqa: E402
+from nnlut_train.network.nnlut import _layer, _with_networks, train_tables  # noqa: E402
 from nnlut_train.network.observe import observe  # noqa: E402
 from nnlut_train.tables import PwlTable  # noqa: E402
 
@@ -78,7 +78,7 @@ def plan(seen):
 
 @pytest.fixture(scope="module")
 def tuned(plan, seen):
-    return calibrated(plan, seen, steps=STEPS)
+    return train_tables(plan, seen, steps=STEPS)
 
 
 def lines(spec):
@@ -140,7 +140,7 @@ def test_a_layer_with_networks_is_what_the_hardware_computes(plan, seen, unit):
 
 def test_exp_learns_by_the_fraction_too(seen):
     before = planned(seen, "softmax", fold="auto")
-    after = calibrated(before, seen, steps=STEPS)
+    after = train_tables(before, seen, steps=STEPS)
     note = after.meta["nnlut"]["softmax"]
     assert note["taken"] is True
     assert note["after"][SITE["softmax"]] < 0.9 * note["before"][SITE["softmax"]]
@@ -186,23 +186,23 @@ def test_a_table_notes_the_network_that_it_equals(tuned):
     # But for the rounding of the breakpoints.
     assert np.median(error) < table.output.scale
     assert error.max() < table.input.scale
-    assert table.meta["calibrated"]["steps"] == STEPS
+    assert table.meta["train_tables"]["steps"] == STEPS
 
 
 def test_it_is_deterministic_and_goes_on(plan, tuned, seen):
     threads = torch.get_num_threads()
-    once, other = (calibrated(plan, seen, units=["layernorm"], steps=30, seed=s) for s in (0, 1))
-    assert calibrated(plan, seen, units=["layernorm"], steps=30).to_json() == once.to_json()
+    once, other = (train_tables(plan, seen, units=["layernorm"], steps=30, seed=s) for s in (0, 1))
+    assert train_tables(plan, seen, units=["layernorm"], steps=30).to_json() == once.to_json()
     assert once.to_json() != other.to_json()
     assert once.units["gelu"] == plan.units["gelu"]
     assert torch.get_num_threads() == threads
-    again = calibrated(tuned, seen, units=["gelu"], steps=30).meta["nnlut"]
+    again = train_tables(tuned, seen, units=["gelu"], steps=30).meta["nnlut"]
     assert again["gelu"]["before"] == tuned.meta["nnlut"]["gelu"]["after"]
     assert again["softmax"] == tuned.meta["nnlut"]["softmax"]
 
 
 def test_worse_tables_are_reported_and_left(tuned, seen):
-    worse = calibrated(tuned, seen, units=["gelu"], steps=3, lr=50.0)
+    worse = train_tables(tuned, seen, units=["gelu"], steps=3, lr=50.0)
     note = worse.meta["nnlut"]["gelu"]
     assert note["taken"] is False
     assert note["after"][SITE["gelu"]] > note["before"][SITE["gelu"]]
@@ -212,12 +212,12 @@ def test_worse_tables_are_reported_and_left(tuned, seen):
 
 def test_other_tables_are_compared_with_a_network_that_is_fitted_first(seen):
     optimal = planned(seen, "layernorm", fit="optimal")
-    same = calibrated(optimal, seen, steps=20, seed=1)
+    same = train_tables(optimal, seen, steps=20, seed=1)
     assert same.meta["nnlut"]["layernorm"]["taken"] is False
     assert same.units == optimal.units
     # Equal segments do not know where the arguments are.
     poor = planned(seen, "gelu", fit="linear")
-    better = calibrated(poor, seen, steps=STEPS, seed=1)
+    better = train_tables(poor, seen, steps=STEPS, seed=1)
     assert better.meta["nnlut"]["gelu"]["taken"] is True
     fits = [which.units["gelu"].request.fit for which in (poor, better)]
     assert fits == ["linear", "nn"]
@@ -226,7 +226,7 @@ def test_other_tables_are_compared_with_a_network_that_is_fitted_first(seen):
 
 def test_a_floor_holds_what_was_not_seen(plan, seen):
     errors = [
-        lines(calibrated(plan, seen, units=["gelu"], steps=STEPS, floor=f).units["gelu"].spec)[
+        lines(train_tables(plan, seen, units=["gelu"], steps=STEPS, floor=f).units["gelu"].spec)[
             "table"
         ].meta["errors"]["line_mse"]
         for f in (0.0, 0.5)
@@ -246,14 +246,14 @@ def test_several_sites_count_alike():
             return self.low(x), self.high(x + 5.0)
 
     seen = observe(Two(), narrow())
-    note = calibrated(planned(seen, "gelu"), seen, steps=STEPS).meta["nnlut"]["gelu"]
+    note = train_tables(planned(seen, "gelu"), seen, steps=STEPS).meta["nnlut"]["gelu"]
     assert note["after"]["low.gelu"] < 0.2 * note["before"]["low.gelu"]
     assert note["after"]["high.gelu"] < note["before"]["high.gelu"] + 0.01
 
 
 def test_divergence_is_a_failed_step(plan, seen):
     with pytest.raises(StepError, match="gelu must not diverge: a smaller lr may help"):
-        calibrated(plan, seen, units=["gelu"], steps=9, lr=1e200)
+        train_tables(plan, seen, units=["gelu"], steps=9, lr=1e200)
 
 
 @pytest.mark.parametrize(
@@ -267,18 +267,18 @@ def test_divergence_is_a_failed_step(plan, seen):
 )
 def test_wrong_options_are_refused(plan, seen, options, message):
     with pytest.raises(UsageError) as caught:
-        calibrated(plan, seen, **options)
+        train_tables(plan, seen, **options)
     assert str(caught.value) == message
 
 
 def test_what_cannot_be_calibrated_is_named(plan, seen):
     with pytest.raises(UsageError) as caught:
-        calibrated(plan, {})
+        train_tables(plan, {})
     assert str(caught.value) == (
         "observations must have the site softmax.softmax, which unit softmax serves"
     )
     with pytest.raises(UsageError) as caught:
-        calibrated(plan, seen | {SITE["softmax"]: seen[SITE["gelu"]]})
+        train_tables(plan, seen | {SITE["softmax"]: seen[SITE["gelu"]]})
     assert str(caught.value) == "site softmax.softmax must be a softmax, as planned, not a gelu"
     for op, options, kind in (
         ("gelu", {"arch": "direct"}, "direct, direct"),
@@ -286,15 +286,15 @@ def test_what_cannot_be_calibrated_is_named(plan, seen):
     ):
         other = plan_of(seen, ops=(op,), options={op: options})
         with pytest.raises(UsageError) as caught:
-            calibrated(other, seen)
+            train_tables(other, seen)
         assert str(caught.value) == (
             f"unit {op} must be of one operation by tables of lines to be calibrated, "
             f"not of kind {kind}"
         )
     unserved = Plan(plan.units, {}, {})
-    assert calibrated(unserved, seen).units == plan.units
+    assert train_tables(unserved, seen).units == plan.units
     with pytest.raises(UsageError, match="unit gelu must serve a site to be calibrated"):
-        calibrated(unserved, seen, units=["gelu"])
+        train_tables(unserved, seen, units=["gelu"])
 
 
 def test_a_damaged_network_is_refused(plan, seen):
@@ -305,4 +305,4 @@ def test_a_damaged_network_is_refused(plan, seen):
     units = {"gelu": PlannedUnit(unit.request, unit.arch, spec)}
     sites = plan.served("gelu")
     with pytest.raises(UsageError, match="a table's network must be three lists of as many"):
-        calibrated(Plan(units, sites, {}), seen)
+        train_tables(Plan(units, sites, {}), seen)
