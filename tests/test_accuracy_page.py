@@ -85,3 +85,20 @@ def test_the_reasons_of_the_collapses_are_those_of_the_uniform_tables():
     assert exp.breakpoints[-1] == -16
     first, last = exp(torch.tensor([0.0, -16.0])).tolist()
     assert (first, last) == pytest.approx((0.23, -0.10), abs=0.005)
+
+
+def test_the_rows_in_the_readme_are_those_of_the_results():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = json.loads((ROOT / "docs/accuracy/minilm/results.json").read_text())["rows"]
+    for name, key in (
+        ("all on hardware, 8 entries", "optimal, 8 entries | all"),
+        ("all on hardware, 4 entries", "optimal, 4 entries | all"),
+        ("exact, INT8 weights and activations", "INT8, exact | none"),
+        ("all on hardware, 8 entries, INT8 weights and activations",
+         "INT8, optimal, 8 entries | all | int8"),
+    ):  # fmt: skip
+        found = Result.from_json(rows[f"{key} | seed 0"]["result"])
+        difference = f"{found.difference:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
+        difference = "to INT8: " * key.endswith("int8") + difference.replace("-0.0000", "+0.0000")
+        shown = f"| {name} | {found.score:.4f} | {difference} | {found.cosine:.5f} |"
+        assert shown in text

@@ -62,7 +62,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "those of --data")  # fmt: skip
     add("--methods", nargs="+", metavar="METHOD",
         help="; ".join(f"{name}: {what}" for name, what in METHODS.items()).replace("%", "%%")
-        + ". Default: all that the model has")  # fmt: skip
+        + ". Default: all that the model has; with --plan none")  # fmt: skip
+    add("--plan", nargs="+", type=Path, default=[], metavar="FILE",
+        help="plans that calibration made before: what they do on this data")  # fmt: skip
     add("--entries", nargs="+", type=int, default=[8, 4], metavar="N",
         help="segments of the optimal tables; the largest number serves base2, narrow, and where "
         "optimal tables complete another softmax. Default: 8 4")  # fmt: skip

@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from hw.plan import Plan
+
 from ..errors import UsageError
 from ..fit.nn import threads
 from . import METHODS, TASKS, poor
 from .figures import draw
-from .methods import EXACT, INT8, Bench, Row, rows
+from .methods import EXACT, INT8, Bench, Row, plan_rows, rows
 from .poor import Outcome
 from .store import Store
 from .table import Line, heads, markdown, text, training_markdown, training_text
@@ -126,7 +128,8 @@ def _check(arguments: argparse.Namespace) -> None:
                 raise UsageError(f"{name} must be {low} to {high}, not {value}")
     own = [method for method in METHODS if model == "vit-digits" or method != "poor"]
     # What is named twice is one row nevertheless.
-    arguments.methods = list(dict.fromkeys(arguments.methods or own))
+    default = [] if arguments.plan else own
+    arguments.methods = list(dict.fromkeys(arguments.methods or default))
     arguments.entries = list(dict.fromkeys(arguments.entries))
     arguments.out = arguments.out or Path("build/evaluate") / model
 
@@ -156,6 +159,8 @@ def _tasks(arguments: argparse.Namespace) -> list[Task]:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
+    # Before the long work: a wrong file is told at once.
+    plans = [(Plan.load(path), path.stem) for path in arguments.plan]
     tasks = _tasks(arguments)
     head = {"model": arguments.model, **tasks[0].describe(), "threads": arguments.threads}
     store = Store(
@@ -165,6 +170,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         if not name.endswith("sha256"):  # for the file alone
             _say(f"{name}: {value}")
     wanted = [EXACT, *rows(arguments.methods, arguments.entries, tasks[0].ops)]
+    for plan, name in plans:
+        wanted += plan_rows(plan, name)
     widths = max(len(row.name) for row in wanted), *WIDTHS
     training = "poor" in arguments.methods
     lines: dict[str, list[Line]] = {}
@@ -198,7 +205,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         _say(f"\n{training_text(outcomes)}")
         written += f"\n{training_markdown(outcomes)}"
     store.write_table(written)
-    plans = ["plan-*.json"] if any(row.plan for row in wanted) else []
+    made = ["plan-*.json"] if any(row.plan for row in wanted) else []
     drawn = [path.name for path in draw(store.path)]
-    files = ", ".join([store.path.name, store.table.name, *plans, *drawn])
+    files = ", ".join([store.path.name, store.table.name, *made, *drawn])
     _say(f"\nwritten to {store.folder}: {files}")

@@ -18,7 +18,7 @@ from . import published
 from .int8 import int8
 from .tasks import Task
 
-__all__ = ["EXACT", "INT8", "Bench", "Row", "rows"]
+__all__ = ["EXACT", "INT8", "Bench", "Row", "plan_rows", "rows"]
 
 
 def _all(**options: Any) -> dict[str, dict[str, Any]]:
@@ -132,7 +132,7 @@ class Row:
     Parameters
     ----------
     method : str
-        One of `nnlut_train.evaluate.METHODS`.
+        One of `nnlut_train.evaluate.METHODS`, or ``plan``.
     name : str
         The method as the table has it, such as ``optimal, 8 entries``.
     ops : str
@@ -271,6 +271,24 @@ def rows(methods: Sequence[str], entries: Sequence[int], ops: Sequence[str]) -> 
                 )  # fmt: skip
         elif method != "poor":
             yield from _hardware(method, entries, ops)
+
+
+def plan_rows(plan: Plan, name: str) -> Iterator[Row]:
+    """Yield the rows of a plan that was made before: each operation alone, and all.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan.
+    name : str
+        What the table calls it, beside the first digits of its checksum.
+    """
+    name = f"{name} ({plan.to_json()['checksum'][:8]})"
+    ops = dict.fromkeys(site.op for site in plan.sites.values())
+    for each in (*(ops if len(ops) > 1 else ()), "all"):
+        yield Row(
+            "plan", name, each, lambda bench, ops=each: replaced(bench.model, _part(plan, ops))
+        )
 
 
 def _hardware(method: str, entries: Sequence[int], ops: Sequence[str]) -> Iterator[Row]:

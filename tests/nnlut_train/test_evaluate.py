@@ -447,3 +447,17 @@ def test_figures_of_all_results_are_drawn(ran, no_computation, monkeypatch, caps
     assert run(ran, *RUN) == 0
     assert given == [ran / "results.json"]
     assert capsys.readouterr().out.endswith(", loss.svg\n")
+
+
+def test_a_plan_made_before_has_the_row_that_it_had(first, ran, capsys):
+    (made,) = (path.name for path in first[0].glob("plan-rexp*.json"))
+    assert run(ran, "--plan", ran / made) == 0
+    checksum = Plan.load(ran / made).to_json()["checksum"][:8]
+    rows = {key: row["result"] for key, row in results(ran)["rows"].items() if "result" in row}
+    plan = f"{made.removesuffix('.json')} ({checksum})"
+    assert rows[f"{plan} | all | seed 0"] == rows["REXP + optimal, 4 entries | all | seed 0"]
+    assert rows[f"{plan} | softmax | seed 0"] == rows["REXP | softmax | seed 0"]
+    printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith(plan)]
+    assert len(printed) == 4
+    assert run(ran, "--plan", ran / "table.md") == 2
+    assert "table.md: must be JSON" in capsys.readouterr().err
