@@ -10,6 +10,7 @@ from statistics import fmean
 import pytest
 
 import nnlut_train.__main__
+from hw.plan import Plan
 from nnlut_train.evaluate import figures
 from nnlut_train.evaluate.fidelity import Result
 
@@ -65,8 +66,9 @@ def test_filling_takes_over_results_and_leaves_the_rest(tmp_path, model):
     subprocess.run([ROOT / "tools" / "fill-accuracy", model], cwd=tmp_path, check=True)
     filled = (tmp_path / "docs" / "accuracy.md").read_text(encoding="utf-8")
     assert filled == PAGE.read_text(encoding="utf-8").replace(section(model), "| a | b |\n")
+    plans = [f"plan-optimal-{n}-seed0.json" for n in (4, 8)] if model == "minilm" else []
     assert sorted(path.name for path in (tmp_path / "docs" / "accuracy" / model).iterdir()) == [
-        "fidelity.svg", "loss.svg", "results.json", "table.md",
+        "fidelity.svg", "loss.svg", *plans, "results.json", "table.md",
     ]  # fmt: skip
 
 
@@ -102,3 +104,11 @@ def test_the_rows_in_the_readme_are_those_of_the_results():
         difference = "to INT8: " * key.endswith("int8") + difference.replace("-0.0000", "+0.0000")
         shown = f"| {name} | {found.score:.4f} | {difference} | {found.cosine:.5f} |"
         assert shown in text
+
+
+@pytest.mark.parametrize("entries", [8, 4])
+def test_the_plans_beside_the_page_are_plans(entries):
+    plan = Plan.load(ROOT / f"docs/accuracy/minilm/plan-optimal-{entries}-seed0.json")
+    assert sorted(plan.units) == ["gelu", "layernorm", "softmax"]
+    assert len(plan.sites) == 25
+    assert plan.units["gelu"].request.entries == entries
