@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
-from nnlut_train.errors import UsageError
+from nnlut_train.errors import UsageError, where
 from nnlut_train.files import write_bytes
 from nnlut_train.tables import digest
 from sim.golden import WritableSpec
 
 from .checks import is_identifier
-from .planned import PlannedSite, PlannedUnit, fields_of, where
+from .planned import PlannedSite, PlannedUnit, fields_of
 
 __all__ = ["Plan", "PlannedSite", "PlannedUnit"]
 

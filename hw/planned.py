@@ -1,21 +1,20 @@
 """The parts of a plan: its units, whose requests and specifications agree, and its sites."""
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Self, get_args
 
 import numpy as np
 
-from nnlut_train.errors import UsageError
+from nnlut_train.errors import UsageError, where
 from nnlut_train.tables import PwlTable
 from sim.golden import SharedSpec, Spec, WritableSpec, spec_from_json
 
 from .choices import EPS, OPS, ROW_OPS
 from .request import Request
 
-__all__ = ["PlannedSite", "PlannedUnit", "fields_of", "where"]
+__all__ = ["PlannedSite", "PlannedUnit", "fields_of"]
 
 #: Options that a plan does not have: these are in the specification, ...
 _SPECIFIED = ("table", "gamma", "beta")
@@ -35,15 +34,6 @@ _KINDS = {
     "sqrt": {"ibert": "isqrt"},
 }  # fmt: skip
 _UNARY = ("pwl", "direct", "exp", "log", "reciprocal", "sine")
-
-
-@contextmanager
-def where(field: str) -> Iterator[None]:
-    """Put the name of a field in front of a message, unless it is there."""
-    try:
-        yield
-    except UsageError as error:
-        raise UsageError(f"{field}: {str(error).removeprefix(f'{field}: ')}") from error
 
 
 def fields_of(data: Any, wanted: Sequence[str], optional: Sequence[str] = ()) -> dict[str, Any]:

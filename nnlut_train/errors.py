@@ -1,4 +1,7 @@
-"""The two ways in which a command can end badly."""
+"""The two ways in which a command can end badly, and where in the input it did."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class UsageError(ValueError):
@@ -7,3 +10,12 @@ class UsageError(ValueError):
 
 class StepError(RuntimeError):
     """A step of a command failed: one line that names the step and the cause; exit status 1."""
+
+
+@contextmanager
+def where(field: str) -> Iterator[None]:
+    """Put the name of a field in front of a message, unless it is there."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{field}: {str(error).removeprefix(f'{field}: ')}") from error

@@ -2,8 +2,10 @@
 
 from functools import cache
 
+import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F  # noqa: N812
 
 from hw.design import design
 from hw.plan import Plan, PlannedSite, PlannedUnit
@@ -100,3 +102,16 @@ BLOCK = ["1.gelu", "2.layernorm", "4.softmax"]
 X = data(4, 6, 8)
 #: Queries, keys and values.
 HEADS = [data(2, 4, 5, 8, seed=seed) for seed in range(3)]
+
+
+@pytest.fixture(autouse=True)
+def untouched():
+    """Whatever a test did, torch computes as before, in one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    x = data(3, 5)
+    wanted = F.softmax(x, -1)
+    yield
+    assert torch.overrides._len_torch_function_stack() == 0
+    assert torch.equal(F.softmax(x, -1), wanted)
+    torch.set_num_threads(threads)

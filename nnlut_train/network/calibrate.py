@@ -12,9 +12,8 @@ from hw.checks import is_identifier
 from hw.choices import EPS
 from hw.choices import OPS as KNOWN
 from hw.plan import Plan
-from hw.planned import where
 from hw.request import Request
-from nnlut_train.errors import UsageError
+from nnlut_train.errors import UsageError, where
 from nnlut_train.modules import NormModule, module_of
 
 from .classes import norm_parameters

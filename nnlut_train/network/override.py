@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode, _get_current_function_mode
 
-from hw.planned import where
-from nnlut_train.errors import UsageError
+from nnlut_train.errors import UsageError, where
 
 from .calls import OPENED, PROBES, READERS, Call, attention, opened
 from .classes import Known, known

@@ -8,25 +8,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="networks need torch: pip install 'nnlut[train]'")
 
 from networks import HEADS, Calls, X, as_module, check, data, module, plan_for, randomised  # noqa: E402
+from networks import untouched as untouched  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402, N812
 
 from nnlut_train.errors import UsageError  # noqa: E402
 from nnlut_train.network import functions_replaced, replace, replaced, restore  # noqa: E402
 from nnlut_train.network.calls import attention  # noqa: E402
-
-
-@pytest.fixture(autouse=True)
-def _untouched():
-    """Whatever a test did, torch computes as before, in one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    x = data(3, 5)
-    wanted = F.softmax(x, -1)
-    yield
-    assert torch.overrides._len_torch_function_stack() == 0
-    assert torch.equal(F.softmax(x, -1), wanted)
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize(

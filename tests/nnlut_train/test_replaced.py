@@ -9,6 +9,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="networks need torch: pip install 'nnlut[train]'")
 
 from networks import BLOCK, HEADS, Calls, X, block, check, data, module, plan_for, randomised, unit  # noqa: E402
+from networks import untouched as untouched  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402, N812
 
@@ -17,19 +18,6 @@ from nnlut_train.errors import UsageError  # noqa: E402
 from nnlut_train.modules import module_of  # noqa: E402
 from nnlut_train.network import functions_replaced, replace, replaced, restore  # noqa: E402
 from nnlut_train.network.classes import known  # noqa: E402
-
-
-@pytest.fixture(autouse=True)
-def _untouched():
-    """Whatever a test did, torch computes as before, in one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    x = data(3, 5)
-    wanted = F.softmax(x, -1)
-    yield
-    assert torch.overrides._len_torch_function_stack() == 0
-    assert torch.equal(F.softmax(x, -1), wanted)
-    torch.set_num_threads(threads)
 
 
 def test_strict_refuses_what_is_not_planned():
