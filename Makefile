@@ -1,6 +1,7 @@
 # make softmax   set up .venv and run the main job: an INT8 softmax in build/softmax_int8/
 # make test      set up .venv with the test tools, lint, and pass the tests
 # make figures   draw the pictures of README and docs again
+# make cost      synthesise every unit for every target, and fill docs/cost.md
 # make bench     print the figures that README and docs quote
 # make clean     remove build/ and .venv/
 
@@ -10,7 +11,7 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 BIN := .venv/bin
 
-.PHONY: softmax test lint figures bench clean
+.PHONY: softmax test lint figures cost bench clean
 .DELETE_ON_ERROR:
 
 softmax: .venv/main
@@ -18,6 +19,7 @@ softmax: .venv/main
 
 test: .venv/dev lint
 	@tools/need iverilog iverilog
+	@tools/need sta opensta || echo "make test: without it the tests of timing and power are left out" >&2
 	$(BIN)/python -m pytest -n auto
 
 lint: .venv/dev
@@ -28,6 +30,9 @@ figures: .venv/dev
 	$(BIN)/python -m hw.build --op gelu --arch pwl --target generic
 	$(BIN)/python -m nnlut_train.plot build/gelu_int8/tables/table.json --out docs/img/gelu_int8.svg
 	$(BIN)/python -m nnlut_train.plot build/gelu_int8/tables/table.json --out docs/img/gelu_int8.png
+
+cost: .venv/dev
+	$(BIN)/python -m hw.compare --out docs/cost --document docs/cost.md
 
 bench: .venv/dev
 	$(BIN)/python bench/optimal.py
@@ -43,6 +48,10 @@ bench: .venv/dev
 	$(BIN)/python bench/nn.py
 	$(BIN)/python bench/torch_speed.py
 	$(BIN)/python bench/stress.py
+	$(BIN)/python bench/gates.py
+	$(BIN)/python bench/architectures.py
+	$(BIN)/python bench/multipartite.py
+	$(BIN)/python bench/small_tables.py
 
 clean:
 	rm -rf build .venv
@@ -56,5 +65,5 @@ clean:
 
 .venv/dev: .venv/main
 	$(BIN)/pip install --quiet '$(TORCH)'
-	$(BIN)/pip install --quiet --editable '.[train,eval,plot,dev]'
+	$(BIN)/pip install --quiet --editable '.[train,eval,plot,fpga,dev]'
 	@touch $@

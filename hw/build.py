@@ -12,32 +12,32 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import amaranth
 import numpy as np
 
 from nnlut_train import cli
-from nnlut_train.errors import StepError, UsageError
+from nnlut_train.errors import UsageError
 from sim.bench import run_bench
 from sim.golden import Spec, WritableSpec
 from sim.golden.register_files import files_of
 from sim.golden.register_map import register_map
-from sim.measure import measure
 from sim.vectors import hex_fields, make_vectors
 
 from . import liberty as liberty_files
 from . import options, report, yosys
 from .axi import data_bytes, ports
+from .choosing import choose, designs, find, step
+from .clocked import Clocked, Try, check_clock, meet_all, timed
 from .cost import Cost
-from .design import design
+from .html import page
 from .manifest import check_folder, check_parent, split_tables, write_folder
 from .plan import Plan
 from .request import Request
-from .result import ERROR_BOUND_ULP, Candidate, Result
+from .result import Result
 from .shared_report import separate_units, shared_to_json, submit_separate
 from .synth import TARGETS, synthesize
 from .units import unit_of
@@ -51,34 +51,12 @@ def _finite(bound: float | None) -> float | None:
     return None if bound is None or not math.isfinite(bound) else bound
 
 
-def _choose(request: Request, candidates: Sequence[Candidate]) -> Candidate:
-    """Return the architecture that was asked for, or the smallest that is accurate enough."""
-    wanted = [c for c in candidates if c.arch in request.wanted]
-    good = [c for c in wanted if c.error_ulp < ERROR_BOUND_ULP]
-    if good:
-        return min(good, key=lambda c: c.cost.size)
-    return min(wanted, key=lambda c: c.error_ulp)
-
-
-@contextmanager
-def _step(name: str) -> Iterator[None]:
-    """Name the step on a terminal while it runs, and in the message if it fails."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{name} ...", end="", file=sys.stderr, flush=True)
-    try:
-        yield
-    except StepError as error:
-        raise StepError(f"{name} failed: {error}") from error
-    finally:
-        if sys.stderr.isatty():
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-
-
 def build(
     request: Request, folder: Path | None = None, *, spec: Spec | None = None,
     arch: str | None = None, plan: Plan | None = None,
     targets: Sequence[str] = ("generic",), liberty: Sequence[Path] = (), bram: str = "auto",
-    command: str = "",
+    max_area: float | None = None, clock_ns: float | None = None,
+    told: Callable[[str, Try], None] = lambda arch, tried: None, command: str = "",
 ) -> Result:  # fmt: skip
     """Build what `request` asks for into `folder`.
 
@@ -101,6 +79,12 @@ def build(
         Cell libraries that replace the project's own in the target ``generic``.
     bram : str
         Block-RAM policy for FPGAs, ``auto`` or ``off``.
+    max_area : float, optional
+        Largest cost on the first target that a unit may have: area, or LUTs.
+    clock_ns : float, optional
+        Clock period on the first target, which the fewest stages that meet it are found for.
+    told : callable, optional
+        Gets the architecture and every number of stages that is tried for `clock_ns`.
     command : str
         For the manifest: the command line that this is.
 
@@ -120,9 +104,12 @@ def build(
         raise UsageError("--liberty goes with the target generic, which is not among --target")
     if liberty:
         liberty_files.read_all(liberty)  # before the long work: a wrong file is told at once
+    if clock_ns is not None:
+        if spec is not None or request.stages is not None:
+            raise UsageError("--clock-ns goes without --stages and without --plan")
+        check_clock(next(iter(targets)), clock_ns, bool(liberty))
     tool = yosys.version()
     description = report.description(request)
-    archs = request.possible if arch is None else (arch,)
     first, *others = dict.fromkeys(targets)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
 
@@ -130,32 +117,39 @@ def build(
             cells = liberty if target == "generic" else ()
             return pool.submit(synthesize, verilog, request.name, target, liberty=cells, bram=bram)
 
-        specs, alone = ([] if spec is None else [spec]), []
-        if not specs:
-            with _step("fit the tables"):
-                specs = [design(request, each, progress=True) for each in archs]
+        alone, specs, refused = [], {} if spec is None else {arch: spec}, {}
+        if spec is None:
+            with step("fit the tables"):
+                specs, refused = designs(request)
                 alone = separate_units(request, progress=True) if len(request.ops) > 1 else []
-        with _step("export Verilog"):
-            texts = [to_verilog(spec, request.name, description) for spec in specs]
-        with _step("measure the accuracy, synthesise"):
-            costs = [submit(text, first) for text in texts]
-            separate = submit_separate(
-                alone, lambda text, top: pool.submit(
-                    synthesize, text, top, first, liberty=liberty if first == "generic" else (),
-                    bram=bram,
-                )
+        separate = submit_separate(
+            alone, lambda text, top: pool.submit(
+                synthesize, text, top, first, liberty=liberty if first == "generic" else (),
+                bram=bram,
+            )
+        )  # fmt: skip
+
+        def export(spec: Spec) -> str:
+            return to_verilog(spec, request.name, description)
+
+        def search(specs: dict[str, Spec]) -> dict[str, Clocked]:
+            assert clock_ns is not None
+            return meet_all(
+                specs, clock_ns, export,
+                lambda text: timed(text, request.name, first, clock_ns, liberty, bram),
+                refused, told,
             )  # fmt: skip
-            measured = [measure(spec, request.ops, request.domain) for spec in specs]
-            candidates = [
-                Candidate(*parts, *errors, cost.result())
-                for *parts, errors, cost in zip(archs, specs, texts, measured, costs, strict=True)
-            ]
-        chosen = _choose(request, candidates) if spec is None else candidates[0]
+
+        candidates, clocked = find(
+            request, specs, export, lambda text: submit(text, first),
+            None if clock_ns is None else search,
+        )  # fmt: skip
+        chosen = choose(request, candidates, max_area) if spec is None else candidates[0]
         more = [submit(chosen.verilog, target) for target in others]
-        with _step("simulate"):
+        with step("simulate"):
             bench = run_bench(chosen.spec, unit_of(chosen.spec), seed=request.seed)
             vectors = make_vectors(chosen.spec, request.seed)
-        with _step("synthesise"):
+        with step("synthesise"):
             reported = [chosen.cost, *(cost.result() for cost in more)]
             replaced = separate()
     spec_json, files = split_tables(chosen.spec)
@@ -183,12 +177,13 @@ def build(
             {"run": run.name, "rows": run.rows, "beats": run.beats, "results": run.results}
             for run in bench.runs
         ],
+        **({"clock": clocked[chosen.arch].to_json()} if clocked else {}),
         "cost": [cost.to_json() for cost in reported],
         "other_architectures": {
             c.arch: {"cost": c.cost.to_json(), "max_ulp": c.accuracy.max_ulp,
                      "bound_ulp": _finite(c.bound_ulp)}
             for c in candidates if c is not chosen
-        },
+        } | {each: {"refused": why} for each, why in refused.items()},
         "folds": {
             name: table.fold.to_json() for name, table in chosen.spec.tables() if table.fold
         },
@@ -205,7 +200,8 @@ def build(
         manifest["shared"] = shared_to_json(
             chosen.spec.bare, chosen.accuracy, chosen.cost, replaced
         )
-    with _step("write"):
+    files["report.html"] = page(request, chosen.spec, manifest, bench.trace, files)
+    with step("write"):
         write_folder(folder, request.name, manifest, files)
     rest = [c for c in candidates if c is not chosen]
     return Result(
@@ -267,7 +263,10 @@ def _main(argv: Sequence[str] | None) -> None:
         raise UsageError("--unit goes with --plan, not with --op")
     result = build(
         options.request(arguments), arguments.out, targets=arguments.target or TARGETS,
-        liberty=arguments.liberty, bram=arguments.bram, command=command,
+        liberty=arguments.liberty, bram=arguments.bram, max_area=arguments.max_area,
+        clock_ns=arguments.clock_ns,
+        told=lambda arch, tried: print(f"{arch}, {tried}", flush=True),
+        command=command,
     )  # fmt: skip
     print(report.summary(result))
 

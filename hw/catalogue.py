@@ -6,7 +6,7 @@ from typing import Any
 
 from sim.measure import measure
 
-from .choices import DIRECT_BITS_MAX, EPS, METHODS, OPS
+from .choices import ARCH_BITS_MAX, EPS, METHODS, OPS
 from .design import design
 from .report import latency_text
 from .report_accuracy import rounded_up
@@ -22,6 +22,11 @@ KINDS: dict[str, dict[str, Any]] = {
     "pwl": {"op": "gelu"},
     "direct": {"op": "gelu", "arch": "direct"},
     "direct, folded": {"op": "tanh", "bits": 11, "arch": "direct"},
+    "minimised": {"op": "gelu", "bits": 5, "arch": "minimised", "logic": "lut4"},
+    "delta": {"op": "silu", "arch": "delta"},
+    "multipartite": {"op": "tanh", "arch": "multipartite"},
+    "indexed": {"op": "gelu", "arch": "indexed"},
+    "shiftadd": {"op": "exp", "arch": "shiftadd", "fold": "none"},
     "exp": {"op": "exp"},
     "reciprocal": {"op": "reciprocal"},
     "rsqrt": {"op": "rsqrt"},
@@ -33,6 +38,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "i-sqrt": {"op": "sqrt", "method": "ibert"},
     "shared": {"op": "gelu,exp,tanh"},
     "lanes": {"op": "sigmoid", "lanes": 4},
+    "serial": {"op": "sigmoid", "lanes": 4, "interval": 2},
     "writable": {"op": "gelu", "entries": 8, "tables": "writable"},
     "softmax": {"op": "softmax", "bits": 6, "length": 24, "mask": True},
     "softmax, lanes": {"op": "softmax", "bits": 6, "length": 24, "lanes": 4, "mask": True},
@@ -41,6 +47,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "rexp": {"op": "softmax", "bits": 6, "length": 24, "method": "rexp"},
     "lut2d": {"op": "softmax", "bits": 6, "length": 24, "method": "lut2d"},
     "base2": {"op": "softmax", "bits": 6, "length": 24, "method": "base2"},
+    "kulisch": {"op": "softmax", "bits": 6, "length": 24, "method": "kulisch", "mask": True},
+    "kulisch, lanes": {"op": "softmax", "bits": 6, "length": 24, "method": "kulisch", "lanes": 4},
     "ibert": {"op": "softmax", "bits": 6, "length": 24, "method": "ibert"},
     "layernorm": {"op": "layernorm", "bits": 8, "length": 24},
     "rmsnorm, lanes": {"op": "rmsnorm", "bits": 8, "length": 24, "lanes": 2},
@@ -87,9 +95,9 @@ def _bits(op: str, arch: str, method: str) -> str:
         return "8-16"
     if op == "softmax":
         return "4-12"
-    if arch == "direct":
-        return f"4-{DIRECT_BITS_MAX}"
-    return "4-16" if method != "nnlut" else "4-16, 32"
+    if method == "nnlut" and arch == "pwl":
+        return "4-16, 32"
+    return f"4-{min(16, ARCH_BITS_MAX.get(arch, 16))}"
 
 
 def catalogue() -> Iterator[Entry]:

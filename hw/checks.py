@@ -1,19 +1,23 @@
 """Whether the options of a request are in range and go together."""
 
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
 from nnlut_train import fit
 from nnlut_train.errors import UsageError
 from nnlut_train.functions import lookup
+from nnlut_train.logic import TARGETS
 from sim.golden import LANES
 
 from .choices import (
+    ARCH_BITS_MAX,
     ARCHS,
-    DIRECT_BITS_MAX,
     EPS,
+    FLOAT_BITS,
     FOLD_CHOICES,
     LENGTH_MAX,
+    LUT_PRECISIONS,
     METHODS,
     OPS,
     PRECISIONS,
@@ -92,6 +96,7 @@ def _names(request: "Request") -> None:
     for name, value, allowed in (
         ("--fit", request.fit_method, tuple(fit.METHODS)),
         ("--arch", request.arch, ARCHS),
+        ("--logic", request.logic, tuple(TARGETS)),
         ("--fold", request.fold, FOLD_CHOICES),
         ("--tables", request.tables, TABLES_CHOICES),
         ("--lanes", request.lanes, LANES),
@@ -130,6 +135,8 @@ def _belong(request: "Request") -> None:
         ("--table", request.table is not None, not row and not shared and not formula,
          "one unary function"),
         ("--length", request.length is not None, row, "softmax, layernorm and rmsnorm"),
+        ("--stages", request.stages is not None, not row, "unary functions"),
+        ("--interval", request.interval != 1, not row, "unary functions"),
         ("--mask", request.mask, op == "softmax", "softmax"),
         ("--distance-bits", request.distance_bits is not None, tabled, "softmax by nnlut"),
         ("--distance-frac", request.distance_frac is not None, tabled, "softmax by nnlut"),
@@ -152,6 +159,9 @@ def _belong(request: "Request") -> None:
 
 def _precision(request: "Request") -> None:
     """Check that the output is what the precision says, where there is one."""
+    if request.precision in FLOAT_BITS:
+        _floating(request)
+        return
     if request.method not in ("rexp", "lut2d"):
         if request.precision is not None:
             raise UsageError(f"--precision needs --method rexp or lut2d, not {request.method}")
@@ -165,6 +175,31 @@ def _precision(request: "Request") -> None:
                 f"{name} must not be given with --method {request.method}, whose output "
                 "--precision sets"
             )
+
+
+def _floating(request: "Request") -> None:
+    """Check that all goes with floating-point lines."""
+    precision, bits = request.precision, FLOAT_BITS[request.precision]
+    if request.op in ROW_OPS or len(request.ops) > 1 or request.method != "nnlut":
+        method = f" by {request.method}" if request.method != "nnlut" else ""
+        raise UsageError(
+            f"--precision {precision} goes with one unary function by nnlut, not with "
+            f"{request.op}{method}; one of {', '.join(LUT_PRECISIONS)} goes with rexp and lut2d"
+        )
+    for name, value in (("--bits", request.bits), ("--output-bits", request.output_bits)):
+        if value != bits:
+            raise UsageError(f"{name} must be {bits} with --precision {precision}, not {value}")
+    for name, value in (
+        ("--input-frac", request.input_frac), ("--output-frac", request.output_frac),
+        ("--max-error", request.max_error),
+    ):  # fmt: skip
+        if value is not None:
+            raise UsageError(f"{name} goes with fixed point, not with --precision {precision}")
+    if request.table is not None and request.table.kind != "float_pwl":
+        raise UsageError(
+            f"--table must be of kind float_pwl with --precision {precision}, "
+            f"not {request.table.kind}"
+        )
 
 
 def _ranges(request: "Request") -> None:
@@ -192,6 +227,10 @@ def _ranges(request: "Request") -> None:
         seen = request.distance_bits or request.bits
         most = LENGTH_MAX if request.by_formula else min(256, 1 << seen)
         _within("--entries", request.entries, 1, most)
+    if request.interval < 1 or request.lanes % request.interval:
+        raise UsageError(
+            f"--interval must be a divisor of --lanes {request.lanes}, not {request.interval}"
+        )
     if row:
         _within("--length", request.length, 1, LENGTH_MAX)
         if over := request.length % request.lanes:
@@ -263,13 +302,19 @@ def _table(request: "Request") -> None:
 
 
 def _architecture(request: "Request") -> None:
-    direct = request.arch == "direct"
-    if direct and request.op not in ROW_OPS and request.bits > DIRECT_BITS_MAX:
+    arch = request.arch
+    most = ARCH_BITS_MAX.get(arch, request.bits)
+    if request.op not in ROW_OPS and request.bits > most:
+        raise UsageError(f"--arch {arch} must have --bits of at most {most}, not {request.bits}")
+    if arch not in ("auto", "pwl") and (option := request.lines_option):
+        raise UsageError(f"{option} goes with --arch pwl, not with --arch {arch}")
+    if request.logic != "gates" and arch != "minimised":
+        raise UsageError(f"--logic goes with --arch minimised, not with --arch {arch}")
+    if request.max_error is not None and not 0.5 <= request.max_error < math.inf:
         raise UsageError(
-            f"--arch direct must have --bits of at most {DIRECT_BITS_MAX}, not {request.bits}"
+            "--max-error must be a number of ulp of at least 0.5, which is correct rounding, "
+            f"not {request.max_error}"
         )
-    if direct and (option := request.lines_option):
-        raise UsageError(f"{option} goes with --arch pwl, not with --arch direct")
     if request.arch != "auto" and request.arch not in request.possible:
         raise UsageError(
             f"--arch must be auto for {request.op} "

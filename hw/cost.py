@@ -5,8 +5,12 @@ so a `Cost` carries them.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from .placed import Placed
+from .timing import GateTiming
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class FpgaCost(Cost):
         As in `hw.cells`; `lutram` is in LUTs.
     bram_kinds : dict
         Type of block RAM to how many of it there are; they add up to `bram`.
+    placed : Placed, optional
+        What place and route says, where it was asked for; the other numbers are Yosys'.
     """
 
     luts: int
@@ -69,6 +75,19 @@ class FpgaCost(Cost):
     carry: int
     wide_muxes: int
     bram_kinds: dict[str, int]
+    placed: Placed | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """Give all fields under their names, of types that `json` takes; no `placed` if None."""
+        own = asdict(self)
+        del own["placed"]
+        return own if self.placed is None else {**own, "placed": self.placed.to_json()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Build it from `to_json`'s data."""
+        placed = data.get("placed")
+        return cls(**{**data, "placed": None if placed is None else Placed.from_json(placed)})
 
     @property
     def size(self) -> float:
@@ -81,6 +100,7 @@ class FpgaCost(Cost):
         return (
             f"{self.luts:,} LUTs and {self.lutram} as memory, {self.flip_flops:,} flip-flops, "
             f"{kinds or 'no block RAM'} (policy {self.bram_policy}), {self.dsp} DSPs"
+            + (f"; {self.placed.summary()}" if self.placed else "")
         )
 
 
@@ -97,6 +117,12 @@ class AsicCost(Cost):
         ``GE`` for gate equivalents, ``um2`` for the user's libraries, which are taken to use it.
     libraries : tuple of dict
         ``file``, ``name`` and ``sha256`` of each liberty file.
+    clock_ns : float, optional
+        The period that was aimed at.
+    timing : GateTiming, optional
+        What OpenSTA says at that clock.
+    untimed : str, optional
+        Why there is no timing, or no power, although there is a clock.
     """
 
     area: float
@@ -104,6 +130,9 @@ class AsicCost(Cost):
     combinational_area: float
     unit: str
     libraries: tuple[dict[str, str], ...]
+    clock_ns: float | None = None
+    timing: GateTiming | None = None
+    untimed: str | None = None
 
     @property
     def size(self) -> float:
@@ -117,14 +146,41 @@ class AsicCost(Cost):
 
     def to_json(self) -> dict[str, object]:
         """Give all fields under their names, of types that `json` takes."""
-        return {**asdict(self), "libraries": list(self.libraries), "cell_count": self.cell_count}
+        own = {**asdict(self), "libraries": list(self.libraries), "cell_count": self.cell_count}
+        for name in ("clock_ns", "timing", "untimed"):
+            if own[name] is None:
+                del own[name]
+        return own
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Build it from `to_json`'s data."""
+        timing = data.get("timing")
+        rest = {name: value for name, value in data.items() if name != "cell_count"}
+        return cls(**{
+            **rest, "libraries": tuple(data["libraries"]),
+            "timing": None if timing is None else GateTiming.from_json(timing),
+        })  # fmt: skip
 
     def summary(self) -> str:
         """Say the cost in one line, without the design and the target."""
-        return (
+        text = (
             f"{self.area:,.1f} {self.unit}: logic {self.combinational_area:,.1f}, "
             f"{self.flip_flops:,} flip-flops {self.sequential_area:,.1f}; memories are flip-flops"
         )
+        if self.clock_ns is not None:
+            parts = [self.timing.summary() if self.timing else None, self.untimed]
+            text += f"; at {self.clock_ns:g} ns: {', '.join(filter(None, parts))}"
+        return text
+
+    def lines(self) -> list[str]:
+        """Say what is known at the clock, in lines for people."""
+        if self.clock_ns is None:
+            return []
+        found = [] if self.untimed is None else [self.untimed]
+        if self.timing is not None:
+            found = [f"{self.timing.summary()} ({self.timing.sta})", *self.timing.lines(), *found]
+        return [f"{self.target} at {self.clock_ns:g} ns: {found[0]}", *found[1:]]
 
 
 _FPGA_COLUMNS = ("luts", "flip_flops", "bram", "lutram", "dsp", "carry", "wide_muxes")
@@ -162,6 +218,15 @@ def table(costs: Sequence[Cost]) -> str:
                     for row in rows
                 )
             )
+    parts += ["\n  ".join(cost.lines()) for cost in costs
+              if isinstance(cost, AsicCost) and cost.lines()]  # fmt: skip
+    placed = [(cost.target, cost.placed) for cost in costs
+              if isinstance(cost, FpgaCost) and cost.placed]  # fmt: skip
+    if placed:
+        parts.append("\n".join(
+            f"{target} placed: {found.summary()}\n  longest path {found.critical}"
+            for target, found in placed
+        ))  # fmt: skip
     return "\n\n".join(parts)
 
 

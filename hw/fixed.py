@@ -7,7 +7,7 @@ from amaranth.hdl import Cat, Const, Mux, Shape, Value, signed, unsigned
 from nnlut_train.formats import Format
 
 __all__ = [
-    "divide_by", "round_divide", "round_shift", "saturate", "select", "shape_of", "times",
+    "clip", "divide_by", "round_divide", "round_shift", "saturate", "select", "shape_of", "times",
 ]  # fmt: skip
 
 
@@ -49,6 +49,29 @@ def saturate(value: Value, form: Format) -> Value:
     sign = value[-1] if shape.signed else Const(0, 1)
     value = Cat(value, sign.replicate(form.bits))[: form.bits]
     return value.as_signed() if form.signed else value
+
+
+def clip(value: Value, form: Format) -> Value:
+    """Limit `value` to the range of `form`, as `saturate` does, by its high bits alone.
+
+    A comparison of all bits is a carry chain on an FPGA; the high bits are a few LUTs.
+    """
+    shape = value.shape()
+    target, magnitude = shape_of(form), form.bits - form.signed
+    negative = value[-1] if shape.signed else Const(0, 1)
+    plain = len(value) - shape.signed
+    above = value[magnitude:plain] if plain > magnitude else Const(0, 0)
+    limits = [(Const(form.max, target), ~negative & above.any())]
+    if form.signed:
+        if plain > magnitude:
+            limits.append((Const(form.min, target), negative & ~above.all()))
+    else:
+        limits.append((Const(0, target), negative))
+    wide = Cat(value, negative.replicate(form.bits))[: form.bits]
+    result = wide.as_signed() if form.signed else wide
+    for limit, beyond in limits:
+        result = Mux(beyond, limit, result)
+    return result
 
 
 def times(value: Value, factor: int) -> Value:

@@ -4,6 +4,7 @@ The scanner is no liberty parser. It finds the cells, their areas and whether th
 or latches, which are statements whose form does not vary between vendors; Yosys reads the rest.
 """
 
+import functools
 import gzip
 import hashlib
 import re
@@ -45,7 +46,7 @@ class Cell:
     usable: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Library:
     """A liberty file.
 
@@ -102,8 +103,7 @@ def read(path: Path) -> Library:
             content = gzip.decompress(raw)
         except (OSError, EOFError, zlib.error) as error:
             raise wrong(f"it is not a complete gzip file ({error})") from error
-    # Comments may hold any encoding; what is looked for is ASCII.
-    text = _COMMENT.sub(" ", content.decode("latin-1"))
+    text = _plain(content)
     library = _LIBRARY.search(text)
     if library is None:
         raise wrong("it has no `library (...)`")
@@ -118,13 +118,25 @@ def read(path: Path) -> Library:
     return Library(path.name, library[1], digest, content, cells)
 
 
+def _plain(content: bytes) -> str:
+    # Comments may hold any encoding; what is looked for is ASCII.
+    return _COMMENT.sub(" ", content.decode("latin-1"))
+
+
+@functools.lru_cache(maxsize=8)
+def text_of(library: Library) -> str:
+    """Return a library's text without its comments and its line continuations."""
+    return _plain(library.content).replace("\\\r\n", " ").replace("\\\n", " ")
+
+
 def _cell(body: str) -> Cell:
     area = _AREA.search(body)
     return Cell(
         area=None if area is None else float(area[1]),
-        flip_flop=_FLIP_FLOP.search(body) is not None,
-        latch=_LATCH.search(body) is not None,
-        usable=_DONT_USE.search(body) is None,
+        # A plain search for a word is a hundred times faster than one by a pattern.
+        flip_flop="ff" in body and _FLIP_FLOP.search(body) is not None,
+        latch=("latch" in body or "statetable" in body) and _LATCH.search(body) is not None,
+        usable="dont_use" not in body or _DONT_USE.search(body) is None,
     )
 
 

@@ -110,12 +110,15 @@ class LiteSlave(wiring.Component):
         All four bytes are written.
     write_refused : In(1)
         Answers with SLVERR; the same clock.
+    read : Out(1)
+        A read is accepted in this clock.
     read_address : Out
         What is read.
     read_data : In(32)
-        Its content, in the same clock.
+        Its content, from the clock after `read` on until the next one. So who drives it decides
+        what must be kept: constants need no register.
     read_refused : In(1)
-        Answers with SLVERR; the same clock.
+        Answers with SLVERR; in the same clocks.
     """
 
     def __init__(self, address_bits: int) -> None:
@@ -123,7 +126,8 @@ class LiteSlave(wiring.Component):
             "bus": In(lite(address_bits)),
             "write": Out(1), "write_address": Out(address_bits), "write_data": Out(32),
             "write_whole": Out(1), "write_refused": In(1),
-            "read_address": Out(address_bits), "read_data": In(32), "read_refused": In(1),
+            "read": Out(1), "read_address": Out(address_bits), "read_data": In(32),
+            "read_refused": In(1),
         })  # fmt: skip
 
     def elaborate(self, platform: object) -> Module:
@@ -141,7 +145,10 @@ class LiteSlave(wiring.Component):
             self.write_data.eq(bus.w.payload.data),
             self.write_whole.eq(bus.w.payload.strb.all()),
             bus.ar.ready.eq(~bus.r.valid),
+            self.read.eq(bus.ar.valid & bus.ar.ready),
             self.read_address.eq(bus.ar.payload.addr),
+            bus.r.payload.data.eq(self.read_data),
+            bus.r.payload.resp.eq(self.read_refused << 1),
         ]
         with m.If(self.write):
             m.d.sync += [
@@ -151,12 +158,8 @@ class LiteSlave(wiring.Component):
             ]
         with m.Elif(bus.b.ready):
             m.d.sync += bus.b.valid.eq(0)
-        with m.If(bus.ar.valid & bus.ar.ready):
-            m.d.sync += [
-                bus.r.valid.eq(1),
-                bus.r.payload.data.eq(self.read_data),
-                bus.r.payload.resp.eq(self.read_refused << 1),
-            ]
+        with m.If(self.read):
+            m.d.sync += bus.r.valid.eq(1)
         with m.Elif(bus.r.ready):
             m.d.sync += bus.r.valid.eq(0)
         return m

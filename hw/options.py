@@ -11,11 +11,13 @@ import numpy as np
 from nnlut_train import fit
 from nnlut_train.cli import ArgumentParser
 from nnlut_train.files import load
+from nnlut_train.logic import TARGETS as LOGIC
 from sim.golden import LANES
 
 from .choices import (
     ARCHS,
     EPS,
+    FLOAT_BITS,
     FOLD_CHOICES,
     LENGTH_MAX,
     METHODS,
@@ -69,7 +71,8 @@ def add_request(parser: argparse.ArgumentParser) -> None:
         default="nnlut",
         choices=tuple(dict.fromkeys(method for each in METHODS.values() for method in each)),
         help="nnlut: learned tables. softmax: also rexp, lut2d (Vasyltsov & Chang), base2 (shifts, "
-        "online maximum: no second read of a row), ibert; gelu, exp, sqrt, layernorm: also ibert "
+        "online maximum: no second read of a row), kulisch (no maximum, exact sum: the smallest), "
+        "ibert; gelu, exp, sqrt, layernorm: also ibert "
         "(I-BERT's integer polynomials). Default: %(default)s",
     )
     add(
@@ -88,7 +91,8 @@ def add_request(parser: argparse.ArgumentParser) -> None:
     add(
         "--precision",
         choices=PRECISIONS,
-        help="rexp, lut2d: of the tables and the output. Default: uint8",
+        help="rexp, lut2d: of the tables and the output (uint8 by default). One unary function: "
+        f"{', '.join(FLOAT_BITS)}, lines in IEEE-754 floating point",
     )
     add(
         "--domain",
@@ -124,7 +128,15 @@ def add_request(parser: argparse.ArgumentParser) -> None:
         default=1,
         choices=LANES,
         metavar="L",
-        help=f"elements a clock: {', '.join(map(str, LANES))}. Default: %(default)s",
+        help=f"elements a beat: {', '.join(map(str, LANES))}. Default: %(default)s",
+    )
+    add(
+        "--interval",
+        type=int,
+        default=1,
+        metavar="K",
+        help="unary functions: clocks a beat (initiation interval), a divisor of the lanes; so "
+        "many lanes share multipliers and tables. Default: %(default)s",
     )
     add(
         "--mask",
@@ -162,7 +174,20 @@ def add_request(parser: argparse.ArgumentParser) -> None:
         choices=ARCHS,
         default="auto",
         help="how the tables are built: pwl (lines: comparator tree, multiply-add), direct (all "
-        "values), or auto, the smaller that stays below 1 ulp. Default: %(default)s",
+        "values), or auto, the smallest that is accurate enough. Default: %(default)s",
+    )
+    add(
+        "--max-error",
+        type=float,
+        metavar="ULP",
+        help="largest error that --arch auto may take, in ulp of the output; 0.5 is correct "
+        "rounding. Default: below 1. --arch minimised is correctly rounded unless this is given",
+    )
+    add(
+        "--logic",
+        choices=tuple(LOGIC),
+        default="gates",
+        help="what --arch minimised is minimised for. Default: %(default)s",
     )
     add(
         "--tables",
@@ -170,6 +195,14 @@ def add_request(parser: argparse.ArgumentParser) -> None:
         default="rom",
         help="writable: lines, gamma and beta can be written at run time, through an AXI4-Lite "
         "port; implies --arch pwl. Default: %(default)s",
+    )
+    add(
+        "--stages",
+        type=int,
+        metavar="N",
+        help="unary functions: pipeline stages, which are the latency in clocks, from 1 to as many "
+        "as the architecture has steps; --arch auto leaves out those that cannot. Default: 3 for "
+        "pwl, 1 for the others, and what range reduction adds",
     )
     add(
         "--fit",
@@ -299,6 +332,21 @@ def build_parser() -> ArgumentParser:
         choices=BRAM_POLICIES,
         default="auto",
         help="whether tables and buffers may go to block RAM on FPGAs. Default: %(default)s",
+    )
+    add(
+        "--clock-ns",
+        type=float,
+        metavar="NS",
+        help="find the fewest pipeline stages with which the unit meets this clock period on the "
+        "first target: ecp5 or ice40 after place and route, or gates of --liberty files. "
+        "Default: no search",
+    )
+    add(
+        "--max-area",
+        type=float,
+        metavar="A",
+        help="largest area (LUTs on FPGAs) on the first target that --arch auto may take. "
+        "Default: any",
     )
     add("--out", type=Path, metavar="DIR",
         help="folder to write. Default: build/NAME; with --plan build/FILE without its suffix, a "

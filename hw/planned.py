@@ -26,14 +26,14 @@ _OPTIONS = tuple(
 #: Kinds of specifications of the row units and of I-BERT's functions, by op and method.
 _KINDS = {
     "softmax": {"nnlut": "softmax", "rexp": "rexp", "lut2d": "lut2d", "base2": "base2",
-                "ibert": "ibert_softmax"},
+                "kulisch": "kulisch", "ibert": "ibert_softmax"},
     "layernorm": {"nnlut": "norm", "ibert": "ibert_norm"},
     "rmsnorm": {"nnlut": "norm"},
     "gelu": {"ibert": "igelu"},
     "exp": {"ibert": "iexp"},
     "sqrt": {"ibert": "isqrt"},
 }  # fmt: skip
-_UNARY = ("pwl", "direct", "exp", "log", "reciprocal", "sine")
+_UNARY = ("pwl", "direct", "exp", "log", "reciprocal", "sine", "indexed", "shiftadd")
 
 
 def fields_of(data: Any, wanted: Sequence[str], optional: Sequence[str] = ()) -> dict[str, Any]:

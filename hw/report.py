@@ -6,6 +6,7 @@ from nnlut_train.formats import Format
 from sim.golden import (
     DirectSpec,
     ExpSpec,
+    FloatPwlSpec,
     LogSpec,
     LutSoftmaxSpec,
     ReciprocalSpec,
@@ -15,10 +16,10 @@ from sim.golden import (
     Spec,
 )
 
-from .choices import ROW_OPS
+from .choices import FLOAT_BITS, ROW_OPS
 from .report_accuracy import accuracy_lines
 from .request import Request
-from .result import ERROR_BOUND_ULP, Candidate, Result
+from .result import Candidate, Result
 from .shared_report import shared_rows
 
 __all__ = ["description", "latency", "latency_text", "summary"]
@@ -32,7 +33,7 @@ _FOLDED = {
 
 def description(request: Request) -> str:
     """Return one line that says what is built."""
-    words = [f"INT{request.bits}"]
+    words = [request.precision.upper() if request.precision in FLOAT_BITS else f"INT{request.bits}"]
     if request.op in ROW_OPS:
         words.append(f"{request.op} of rows of up to {request.length} elements")
     elif len(request.ops) > 1:
@@ -58,6 +59,8 @@ def latency(spec: Spec) -> dict[str, Any]:
 def _format(spec: Spec, form: Format, scale: float) -> str:
     if isinstance(spec.bare, SharedSpec):
         return f"{form.bits} bits, in the format of the function"
+    if isinstance(spec.bare, FloatPwlSpec):
+        return f"{spec.bare.table.float_format.name}: bit patterns of IEEE 754 binary{form.bits}"
     step = f"2^{-form.frac}" if scale == form.scale else f"1/{1 / scale:.0f}"
     return f"{form} ({'signed' if form.signed else 'unsigned'}, 1 ulp = {step})"
 
@@ -77,6 +80,16 @@ def _tables(spec: Spec) -> list[str]:
     for name, table in spec.tables():
         if table.kind == "direct":
             shape = f"{len(table.values)} values of {table.value.bits} bits"
+        elif table.kind == "delta":
+            shape = f"{len(table.residuals)} differences of {table.residual.bits} bits"
+        elif table.kind == "minimised":
+            shape = (
+                f"{len(table.values)} values of {table.output.bits} bits as "
+                f"{len(table.network)} nodes of logic"
+            )
+        elif table.kind == "multipartite":
+            sizes = " and ".join(str(len(offsets)) for offsets in table.tables)
+            shape = f"{len(table.initial)} initial values, {sizes} offsets"
         else:
             fitted = f", fitted by {table.meta['method']}" if "method" in table.meta else ""
             plural = "s" if table.entries > 1 else ""
@@ -133,6 +146,8 @@ def _others(result: Result) -> list[str]:
             lines = ["none: the method has no other"]
         elif result.request.tables == "writable":
             lines = ["none: what can be written is lines"]
+        elif result.request.precision in FLOAT_BITS:
+            lines = ["none: floating point is of lines"]
         elif result.request.op not in ROW_OPS and len(result.request.ops) == 1:
             codes, bits = 1 << result.request.bits, result.chosen.spec.output.bits
             lines = [f"none: a direct table would hold {codes:,} values of {bits} bits"]
@@ -145,8 +160,9 @@ def summary(result: Result) -> str:
     spec = chosen.spec
     why = ""
     if len(request.wanted) > 1 and not result.planned:
-        good = chosen.error_ulp < ERROR_BOUND_ULP
-        why = f"the smallest below 1 ulp on {chosen.cost.target}" if good else "the most accurate"
+        good = request.allows(chosen.error_ulp)
+        within = "below 1 ulp" if request.max_error is None else f"of {request.max_error:g} ulp"
+        why = f"the smallest {within} on {chosen.cost.target}" if good else "the most accurate"
         why = f" (auto: {why})"
     measured = "measured"
     if spec.longest:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.accuracy import NormAccuracy, SharedAccuracy, SoftmaxAccuracy, UnaryAccuracy
+from sim.accuracy import FloatAccuracy, NormAccuracy, SharedAccuracy, SoftmaxAccuracy, UnaryAccuracy
 from sim.golden import (
     Base2Spec,
     LutSoftmaxSpec,
@@ -17,7 +17,8 @@ from sim.golden import (
     WritableSpec,
 )
 
-from .result import ERROR_BOUND_ULP, Candidate
+from .request import ERROR_BOUND_ULP
+from .result import Candidate
 
 __all__ = ["accuracy_lines", "rounded_up"]
 
@@ -43,6 +44,13 @@ def _(accuracy: UnaryAccuracy, candidate: Candidate) -> tuple[str, list[str]]:
         )
     every = f"a sample of {accuracy.codes:,}" if accuracy.sampled else f"all {accuracy.codes:,}"
     return f"{every} input codes", lines
+
+
+@_measured.register
+def _(accuracy: FloatAccuracy, candidate: Candidate) -> tuple[str, list[str]]:
+    every = f"a sample of {accuracy.codes:,}" if accuracy.sampled else f"all {accuracy.codes:,}"
+    low, high = accuracy.domain
+    return f"{every} numbers from {low:g} to {high:g}", []
 
 
 @_measured.register
@@ -141,4 +149,6 @@ def accuracy_lines(candidate: Candidate) -> list[str]:
     if isinstance(candidate.spec, WritableSpec):
         over += ", with the tables of the build"
     figures = f"max {accuracy.max_ulp:.3f} ulp, RMS {accuracy.rms_ulp:.3f} ulp"
+    if isinstance(accuracy, FloatAccuracy):  # an ulp is another at every result
+        figures = f"max {accuracy.max_abs:.3e}, RMS {accuracy.rms_abs:.3e}"
     return [f"{figures}, against float64, over {over}", *lines]

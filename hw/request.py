@@ -10,9 +10,22 @@ from nnlut_train.functions import Function, lookup
 from nnlut_train.tables import DirectTable, PwlTable
 
 from .checks import check
-from .choices import DIRECT_BITS_MAX, EPS, ROW_OPS, WIDE_BITS
+from .choices import (
+    ARCH_BITS_MAX,
+    EPS,
+    FLOAT_BITS,
+    LINE_ARCHS,
+    ROW_ARCHS,
+    ROW_OPS,
+    SLOW_ARCHS,
+    WIDE_BITS,
+)
 
-__all__ = ["Request"]
+__all__ = ["ERROR_BOUND_ULP", "Request"]
+
+#: Without ``--max-error``, ``--arch auto`` takes the smallest candidate whose error is below this,
+#: in ulp of the output.
+ERROR_BOUND_ULP = 1.0
 
 
 @dataclass(frozen=True)
@@ -32,7 +45,8 @@ class Request:
     method : str
         One of the op's `METHODS`.
     precision : str, optional
-        Methods rexp and lut2d: one of `PRECISIONS`; ``uint8`` by default.
+        Methods rexp and lut2d: one of `LUT_PRECISIONS`; ``uint8`` by default. Lines: one of
+        `FLOAT_BITS`, for floating point; fixed point by default.
     fit : str, optional
         Method that learns the tables of lines: one of `nnlut_train.fit.METHODS`; ``optimal`` by
         default.
@@ -46,6 +60,8 @@ class Request:
         Row units: elements of the longest row, a multiple of `lanes`; 128 by default.
     lanes : int
         Elements a beat.
+    interval : int
+        Unary units: initiation interval, clocks a beat; so many lanes share one copy of the unit.
     mask : bool
         Softmax: a mask bit an element.
     distance_bits, distance_frac : int, optional
@@ -58,11 +74,19 @@ class Request:
     arch : str
         One of `ARCHS`: how a table is built. What only lines have (`fit`, `entries`, and
         ``fold="none"`` where a range could be reduced) implies ``pwl``.
+    max_error : float, optional
+        What ``--arch auto`` allows, in ulp of the output: candidates have at most this error. By
+        default it is below `ERROR_BOUND_ULP`. A minimised table makes use of it, and is correctly
+        rounded by default.
+    logic : str
+        Minimised tables: what for, one of `nnlut_train.logic.TARGETS`.
     fold : str
         One of `FOLD_CHOICES`: range reduction or folding where the function has one, or plain
         tables.
     tables : str
         One of `TABLES_CHOICES`: whether tables of lines, gamma and beta can be written at run time.
+    stages : int, optional
+        Unary units: pipeline stages; by default those of the unit.
     seed : int
         Seed of the fit.
     table : DirectTable or PwlTable, optional
@@ -88,6 +112,7 @@ class Request:
     domain: tuple[float, float] | None = None
     length: int | None = None
     lanes: int = 1
+    interval: int = 1
     mask: bool = False
     distance_bits: int | None = None
     distance_frac: int | None = None
@@ -95,15 +120,18 @@ class Request:
     gamma: tuple[float, ...] | None = None
     beta: tuple[float, ...] | None = None
     arch: str = "auto"
+    max_error: float | None = None
+    logic: str = "gates"
     fold: str = "auto"
     tables: str = "rom"
+    stages: int | None = None
     seed: int = 0
     table: DirectTable | PwlTable | None = None
     module: str | None = None
 
     def __post_init__(self) -> None:
         norm = self.op in EPS
-        self._default("bits", 16 if norm else 8)
+        self._default("bits", FLOAT_BITS.get(self.precision, 16 if norm else 8))
         unary = self.bits if self.table is None else self.table.output.bits
         self._default("output_bits", 8 if norm else unary)
         if self.op in ROW_OPS:
@@ -129,7 +157,7 @@ class Request:
     @property
     def by_formula(self) -> bool:
         """Whether the method has nothing to fit: no tables, or such as a formula gives."""
-        return self.method in ("rexp", "lut2d", "ibert")
+        return self.method in ("rexp", "lut2d", "kulisch", "ibert")
 
     @property
     def _reducible(self) -> bool:
@@ -143,11 +171,13 @@ class Request:
         """An option that only a table of lines can have, if one was given."""
         if self.by_formula:
             return None
-        if self.fold == "none" and self.table is None and self._reducible:
-            return "--fold none"
         if self.tables == "writable":
             return "--tables writable"
-        return "--fit" if self.fit else "--entries" if self.entries else None
+        if self.fit or self.entries:
+            return "--fit" if self.fit else "--entries"
+        # Indexed lines, which are not learned, can do with or without a range reduction, too.
+        plain = self.fold == "none" and self.table is None and self._reducible
+        return "--fold none" if plain and self.arch not in LINE_ARCHS[1:] else None
 
     @property
     def logits(self) -> Format:
@@ -179,6 +209,8 @@ class Request:
     @property
     def possible(self) -> tuple[str, ...]:
         """The architectures that could build this."""
+        if self.precision in FLOAT_BITS:
+            return ("pwl",)
         if self.table is not None:
             return (self.table.kind,)
         if self.method == "ibert":
@@ -187,9 +219,16 @@ class Request:
             return ("direct",)
         if len(self.ops) > 1 or self.tables == "writable":
             return ("pwl",)
-        # Of a norm only a mantissa is looked up.
-        small = self.bits <= DIRECT_BITS_MAX or self.op in ROW_OPS
-        return ("pwl", "direct") if small else ("pwl",)
+        if self.op in ROW_OPS:
+            return ROW_ARCHS
+        every = tuple(arch for arch in ARCH_BITS_MAX if arch == self.arch or arch not in SLOW_ARCHS)
+        return tuple(arch for arch in every if self.bits <= ARCH_BITS_MAX[arch])
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The architectures that a build designs: those wanted, and the usual ones beside them."""
+        wanted = self.wanted
+        return tuple(a for a in self.possible if a in wanted or a in ROW_ARCHS)
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -197,6 +236,10 @@ class Request:
         if self.arch != "auto":
             return (self.arch,)
         return ("pwl",) if self.lines_option else self.possible
+
+    def allows(self, error: float) -> bool:
+        """Return whether ``--arch auto`` may take a unit with this largest error, in ulp."""
+        return error < ERROR_BOUND_ULP if self.max_error is None else error <= self.max_error
 
     @property
     def segments(self) -> int:
@@ -221,5 +264,7 @@ class Request:
             parts.append(f"d{self.distance_bits}")
         if self.lanes > 1:
             parts.append(f"x{self.lanes}")
+        if self.interval > 1:
+            parts.append(f"ii{self.interval}")
         parts += ["masked"] * self.mask + ["writable"] * (self.tables == "writable")
         return "_".join(parts)

@@ -11,10 +11,7 @@ from .cost import Cost
 from .request import Request
 from .shared_report import Separate
 
-__all__ = ["ERROR_BOUND_ULP", "Candidate", "Result"]
-
-#: ``--arch auto`` takes the smallest candidate whose error is below this, in ulp of the output.
-ERROR_BOUND_ULP = 1.0
+__all__ = ["Candidate", "Result"]
 
 
 @dataclass(frozen=True)

@@ -15,40 +15,44 @@ ice40, ecp5, xilinx
 What is not known is an error, never a zero.
 """
 
+import argparse
+import contextvars
 import json
-import math
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nnlut_train import cli
-from nnlut_train.errors import StepError, UsageError
+from nnlut_train.errors import UsageError
 
+from . import cache, gate_options, yosys
 from . import cells as fpga_cells
 from . import liberty as liberty_files
-from . import yosys
-from .cost import AsicCost, Cost, FpgaCost, table
+from .asic import gates
+from .cost import Cost, table
+from .devices import DEFAULTS, DEVICES
+from .fpga import fpga_cost
 from .manifest import load_build
+from .place import SEEDS, Placing
+
+if TYPE_CHECKING:
+    from .activity import Stimuli
 
 TARGETS = ("generic", *fpga_cells.FAMILIES)
 BRAM_POLICIES = ("auto", "off")
 GENERIC_LIBERTY = Path(__file__).parent.parent / "constraints" / "generic.lib"
-# `synth_ice40` and `synth_ecp5` flatten, and place no pads, unless told otherwise.
-_FPGA_COMMANDS = {
-    "ice40": "synth_ice40",
-    "ecp5": "synth_ecp5",
-    "xilinx": "synth_xilinx -family xc7 -flatten -noiopad",
-}
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 
 
 def synthesize(
-    verilog: str, top: str, target: str, *, liberty: Sequence[Path] = (), bram: str = "auto"
-) -> Cost:
+    verilog: str, top: str, target: str, *, liberty: Sequence[Path] = (), bram: str = "auto",
+    placing: Placing | None = None, clock_ns: float | None = None,
+    stimuli: "Stimuli | None" = None, clock_gating: bool = False,
+) -> Cost:  # fmt: skip
     """Synthesise a design for one target.
 
     Parameters
@@ -64,6 +68,14 @@ def synthesize(
         target generic.
     bram : str
         ``auto`` or ``off``: whether Yosys may use block RAMs of an FPGA.
+    placing : Placing, optional
+        Place and route with nextpnr, too, where the target has a device that it knows.
+    clock_ns : float, optional
+        For gates: the clock's period, to aim at and to tell timing for; see `hw.asic`.
+    stimuli : Stimuli, optional
+        With `clock_ns`: data that the gates' power is for, such as `hw.activity.realistic` gives.
+    clock_gating : bool
+        With `clock_ns`: stop the clock of registers that keep their value; see `hw.clockgate`.
 
     Returns
     -------
@@ -77,17 +89,17 @@ def synthesize(
     StepError
         Yosys failed, or its netlist has a cell that is not known.
     """
-    return synthesize_all(verilog, top, [target], liberty=liberty, bram=bram)[0]
+    return synthesize_all(
+        verilog, top, [target], liberty=liberty, bram=bram, placing=placing, clock_ns=clock_ns,
+        stimuli=stimuli, clock_gating=clock_gating,
+    )[0]  # fmt: skip
 
 
 def synthesize_all(
-    verilog: str,
-    top: str,
-    targets: Sequence[str],
-    *,
-    liberty: Sequence[Path] = (),
-    bram: str = "auto",
-) -> list[Cost]:
+    verilog: str, top: str, targets: Sequence[str], *, liberty: Sequence[Path] = (),
+    bram: str = "auto", placing: Placing | None = None, clock_ns: float | None = None,
+    stimuli: "Stimuli | None" = None, clock_gating: bool = False,
+) -> list[Cost]:  # fmt: skip
     """Synthesise a design for several targets at once, one Yosys a core.
 
     Parameters are those of `synthesize`; the results are in the order of `targets`, each target
@@ -98,6 +110,23 @@ def synthesize_all(
     UsageError, StepError
         As in `synthesize`.
     """
+    costs, _ = _synthesize(
+        verilog, top, targets, liberty, bram, placing, clock_ns=clock_ns, stimuli=stimuli,
+        clock_gating=clock_gating,
+    )  # fmt: skip
+    return costs
+
+
+def libraries_of(liberty: Sequence[Path]) -> list[liberty_files.Library]:
+    """Return the libraries of the target generic: the user's, or else the project's own."""
+    return liberty_files.read_all(liberty or [GENERIC_LIBERTY])
+
+
+def _synthesize(
+    verilog: str, top: str, targets: Sequence[str], liberty: Sequence[Path], bram: str,
+    placing: Placing | None, **gate_options: Any,
+) -> tuple[list[Cost], str]:  # fmt: skip
+    """Return the costs, and the netlist of gates where it was asked for."""
     targets = list(dict.fromkeys(targets))
     if not targets:
         raise UsageError(f"at least one target must be given, of {', '.join(TARGETS)}")
@@ -113,134 +142,31 @@ def synthesize_all(
             f"liberty files are for the target generic, which must be among the targets, "
             f"not only {', '.join(targets)}"
         )
-    libraries: list[liberty_files.Library] = []
-    if "generic" in targets:
-        libraries = liberty_files.read_all(liberty or [GENERIC_LIBERTY])
+    if placing is not None:
+        placing.check(targets)
+    libraries = libraries_of(liberty) if "generic" in targets else []
     # Asked before the threads start: the very first call compiles Yosys and caches it, which
     # several at once would each do.
     yosys.version()
 
-    def one(target: str) -> Cost:
+    def one(target: str) -> tuple[Cost, str]:
         if target == "generic":
-            return _gates(verilog, top, libraries, own=not liberty)
-        return _fpga(verilog, top, target, bram)
+            found = gates(verilog, top, libraries, own=not liberty, **gate_options)
+            return found.cost, found.verilog
+        return fpga_cost(verilog, top, target, bram, placing), ""
 
     with ThreadPoolExecutor(min(os.cpu_count() or 1, len(targets))) as pool:
-        return list(pool.map(one, targets))
+        # Each thread uses the cache that this one uses.
+        runs = [pool.submit(contextvars.copy_context().run, one, target) for target in targets]
+        results = [run.result() for run in runs]
+    return [cost for cost, _ in results], "".join(text for _, text in results)
 
 
-def _fpga(verilog: str, top: str, target: str, bram: str) -> FpgaCost:
-    no_bram = " -nobram" if bram == "off" else ""
-    script = f"""\
-read_verilog design.v
-{_FPGA_COMMANDS[target]}{no_bram} -top {top}
-tee -q -o stat.json stat -top {top} -json
-"""
-    design = _stat(script, {"design.v": verilog}, top, target)
-    cells = _cells(design, top, target)
-    counts = fpga_cells.resources(target, cells)
-    return FpgaCost(
-        design=top,
-        target=target,
-        yosys=yosys.version(),
-        bram_policy=bram,
-        cells=cells,
-        bram_kinds=fpga_cells.block_rams(target, cells),
-        **counts,
-    )
-
-
-def _gates(
-    verilog: str, top: str, libraries: Sequence[liberty_files.Library], *, own: bool
-) -> AsicCost:
-    target = "generic" if own else "liberty"
-    names = [f"cells{index}.lib" for index in range(len(libraries))]
-    every = " ".join(f"-liberty {name}" for name in names)
-    # dfflibmap is to see only the files that have flip-flops.
-    storing = " ".join(
-        f"-liberty {name}"
-        for name, library in zip(names, libraries, strict=True)
-        if library.has_flip_flop
-    )
-    # The second `setattr` is for the registers that memories have become.
-    script = f"""\
-read_verilog design.v
-hierarchy -check -top {top}
-proc
-setattr -unset init w:*
-synth -flatten -noabc -top {top}
-setattr -unset init w:*
-dfflibmap {storing}
-abc {every}
-opt_clean -purge
-tee -q -o stat.json stat -top {top} {every} -json
-"""
-    files: dict[str, bytes | str | Path] = {"design.v": verilog}
-    files.update((name, library.content) for name, library in zip(names, libraries, strict=True))
-    design = _stat(script, files, top, target)
-    cells = _cells(design, top, target)
-    known = {name: cell for library in libraries for name, cell in library.cells.items()}
-    area = {True: 0.0, False: 0.0}
-    flip_flops = 0
-    for name, count in cells.items():
-        if name not in known:
-            raise StepError(
-                f"synthesis of {top} for {target}: cell type {name} is in none of "
-                f"{', '.join(library.file for library in libraries)}"
-            )
-        cell = known[name]
-        if cell.area is None:
-            raise StepError(f"synthesis of {top} for {target}: cell {name} has no area")
-        area[cell.flip_flop or cell.latch] += cell.area * count
-        flip_flops += count * cell.flip_flop
-    total = area[True] + area[False]
-    # Yosys adds up the same areas with a parser of its own.
-    said = design.get("area", 0.0)
-    if not isinstance(said, float | int) or not math.isclose(total, said, abs_tol=1e-4):
-        raise StepError(
-            f"synthesis of {top} for {target}: the cells' areas add up to {total:g}, not to "
-            f"Yosys' {said}"
-        )
-    return AsicCost(
-        design=top,
-        target=target,
-        yosys=yosys.version(),
-        bram_policy="flip-flops",
-        cells=cells,
-        flip_flops=flip_flops,
-        area=round(total, 6),
-        sequential_area=round(area[True], 6),
-        combinational_area=round(area[False], 6),
-        unit="GE" if own else "um2",
-        libraries=tuple(
-            {"file": library.file, "name": library.name, "sha256": library.sha256}
-            for library in libraries
-        ),
-    )
-
-
-def _stat(
-    script: str, files: Mapping[str, bytes | str | Path], top: str, target: str
-) -> dict[str, Any]:
-    """Run a script that writes ``stat.json`` and give what that says of the whole design."""
-    step = f"synthesis of {top} for {target}"
-    written = yosys.run(script, files, ["stat.json"], step=step)["stat.json"]
-    try:
-        design = json.loads(written)["design"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise StepError(f"{step}: Yosys' statistics cannot be read: {error!r}") from error
-    if not isinstance(design, dict):
-        raise StepError(f"{step}: Yosys' statistics of the design are {design!r}")
-    return design
-
-
-def _cells(design: Mapping[str, Any], top: str, target: str) -> dict[str, int]:
-    """Give the cell counts of a netlist, sorted by cell type."""
-    cells = design.get("num_cells_by_type")
-    if not isinstance(cells, dict):
-        raise StepError(f"synthesis of {top} for {target}: Yosys' statistics have no cell types")
-    # $scopeinfo keeps the names of flattened modules; it is no hardware.
-    return {cell: cells[cell] for cell in sorted(cells) if cell != "$scopeinfo"}
+def _placing(options: argparse.Namespace) -> Placing | None:
+    if not options.pnr:
+        return None
+    seeds = SEEDS if options.seeds is None else options.seeds
+    return Placing(tuple(options.device or ()), seeds, options.clock_ns, progress=True)
 
 
 def _main(argv: Sequence[str] | None) -> None:
@@ -274,23 +200,56 @@ def _main(argv: Sequence[str] | None) -> None:
         default="auto",
         help="whether Yosys may use block RAMs of an FPGA (default: auto)",
     )
+    parser.add_argument(
+        "--clock-ns",
+        type=float,
+        metavar="NS",
+        help="clock period that is asked for: the slack is told; gates are made for it",
+    )
+    parser.add_argument(
+        "--pnr",
+        action="store_true",
+        help=f"place and route with nextpnr, too, for the targets {' and '.join(DEFAULTS)}: the "
+        "clock that is reached, and what of the device is used",
+    )
+    parser.add_argument(
+        "--device",
+        nargs="+",
+        action="extend",
+        choices=tuple(DEVICES),
+        metavar="D",
+        help=f"with --pnr: {', '.join(DEVICES)}. Default: "
+        + ", ".join(f"{device.name} for {target}" for target, device in DEFAULTS.items()),
+    )
+    parser.add_argument(
+        "--seeds", type=int, metavar="N", help=f"with --pnr: placements. Default: {SEEDS}"
+    )
+    gate_options.add(parser)
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the results here, too")
     options = parser.parse_args(argv)
     if options.json is not None and not options.json.absolute().parent.is_dir():
         raise UsageError(f"--json must name a file in a folder that exists, not {options.json}")
+    if not options.pnr and (options.device or options.seeds is not None):
+        raise UsageError("--device and --seeds go with --pnr")
+    targets = options.target or ["generic"]
+    gate_options.check(options, targets)
     build = load_build(options.build)
     name = build.name
-    costs = synthesize_all(
-        build.verilog.read_text(encoding="utf-8"),
-        name,
-        options.target or ["generic"],
-        liberty=options.liberty,
-        bram=options.bram,
-    )
+    with cache.use(gate_options.folder(options)):
+        costs, netlist = _synthesize(
+            build.verilog.read_text(encoding="utf-8"), name, targets, options.liberty,
+            options.bram, _placing(options), **gate_options.arguments(options, build, targets),
+        )  # fmt: skip
     print(f"{name}, {costs[0].yosys}, block RAM {options.bram}\n")
     print(table(costs))
+    report: dict[str, Any] = {"design": name, "results": [cost.to_json() for cost in costs]}
+    if options.netlist is not None:
+        gate_options.write(options.netlist, netlist)
+    if options.simulate:
+        checked = gate_options.simulate(build, netlist, libraries_of(options.liberty))
+        print(f"\n{checked['beats']:,} beats of the golden vectors through the gates, all equal")
+        report["simulation"] = checked
     if options.json is not None:
-        report = {"design": name, "results": [cost.to_json() for cost in costs]}
         try:
             options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         except OSError as error:

@@ -8,6 +8,10 @@ class UsageError(ValueError):
     """What the user gave is wrong: one line that says what must be what; exit status 2."""
 
 
+class InfeasibleError(UsageError):
+    """An architecture cannot do what is wanted of it; another one may."""
+
+
 class StepError(RuntimeError):
     """A step of a command failed: one line that names the step and the cause; exit status 1."""
 

@@ -11,19 +11,34 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .delta import DeltaTable
 from .errors import UsageError
+from .float_table import FloatTable
 from .folding import Fold
 from .formats import Format
+from .indexed import IndexedTable, ShiftAddTable
+from .minimised import MinimisedTable
+from .multipartite import MultipartiteTable
 from .tables import SCHEMA, DirectTable, PwlTable, Table, digest
 
 __all__ = ["dump", "from_json", "load", "save", "write_bytes"]
 
-_KINDS: dict[str, type[DirectTable] | type[PwlTable]] = {
-    cls.kind: cls for cls in (DirectTable, PwlTable)
+_KINDS: dict[str, type[Table]] = {
+    cls.kind: cls
+    for cls in (
+        DirectTable,
+        PwlTable,
+        FloatTable,
+        DeltaTable,
+        MinimisedTable,
+        MultipartiteTable,
+        IndexedTable,
+        ShiftAddTable,
+    )
 }
 
 
-def from_json(data: Any) -> DirectTable | PwlTable:
+def from_json(data: Any) -> Table:
     """Build a table from what `Table.to_json` returned.
 
     Raises
@@ -57,7 +72,7 @@ def from_json(data: Any) -> DirectTable | PwlTable:
     return table
 
 
-def load(path: Path | str) -> DirectTable | PwlTable:
+def load(path: Path | str) -> Table:
     """Read a table file.
 
     Raises

@@ -92,8 +92,10 @@ def draw(
         plural = "s" if table.entries > 1 else ""
         title += f"folded ({table.fold.kind}), " if table.fold is not None else ""
         title += f"{table.entries} segment{plural}, {table.meta.get('method', 'given')}"
-    else:
+    elif isinstance(table, DirectTable):
         title += f"{len(table.values)} values"
+    else:
+        title += f"{table.storage_bits} bits"
     above.set_title(title)
     above.set_ylabel("value")
     above.legend(frameon=False)

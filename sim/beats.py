@@ -7,7 +7,7 @@ import numpy as np
 
 from sim.golden import Spec
 
-__all__ = ["Beat", "Row", "expected", "input_beats"]
+__all__ = ["Beat", "Clock", "Row", "expected", "input_beats"]
 
 Row = np.ndarray
 
@@ -38,6 +38,26 @@ class Beat:
     def keep(self) -> int:
         """A bit a lane: 1 where there is an element."""
         return sum((code is not None) << lane for lane, code in enumerate(self.codes))
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Both streams of a unit in one clock of a simulation.
+
+    Parameters
+    ----------
+    i_valid, i_ready, o_valid, o_ready : bool
+        The handshakes, before the clock's edge.
+    i_beat, o_beat : Beat or None
+        What is offered; None where nothing is.
+    """
+
+    i_valid: bool
+    i_ready: bool
+    i_beat: Beat | None
+    o_valid: bool
+    o_ready: bool
+    o_beat: Beat | None
 
 
 def _slots(spec: Spec, row: Row, keep: Row | None) -> np.ndarray:

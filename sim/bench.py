@@ -16,10 +16,10 @@ from amaranth.sim import Simulator, SimulatorContext
 from nnlut_train.errors import StepError
 from sim.golden import Spec
 
-from .beats import Beat, expected, input_beats
+from .beats import Beat, Clock, expected, input_beats
 from .stimuli import Stimulus, stimuli
 
-__all__ = ["BenchReport", "Run", "run_bench"]
+__all__ = ["BenchReport", "Clock", "Run", "run_bench"]
 
 #: Clocks without any progress after which a unit counts as hung.
 HANG = 1000
@@ -60,11 +60,14 @@ class BenchReport:
         Row length -> measured clocks from the first accepted beat to the first offered result.
     throughput : float
         Results a clock over back-to-back rows of the maximum length, nothing stalling.
+    trace : list of Clock
+        The first run, clock by clock, from its first on.
     """
 
     runs: list[Run] = field(default_factory=list)
     latency: dict[int, int] = field(default_factory=dict)
     throughput: float = 0.0
+    trace: list[Clock] = field(default_factory=list)
 
     @property
     def beats(self) -> int:
@@ -84,6 +87,8 @@ class _Bench:
         self.spec, self.unit, self.domain = spec, unit, domain
         self.random = random.Random(seed)
         self.report = BenchReport()
+        #: Where the clocks of a run are recorded, if they are.
+        self.trace: list[Clock] | None = None
 
     async def reset(self, ctx: SimulatorContext) -> None:
         ctx.set(self.unit.i.valid, 0)
@@ -91,6 +96,8 @@ class _Bench:
         ctx.set(self.domain.rst, 1)
         await ctx.tick()
         ctx.set(self.domain.rst, 0)
+        for _ in range(self.spec.settling):
+            await ctx.tick()
 
     async def run(self, ctx: SimulatorContext, stimulus: Stimulus) -> Run:
         """Run one stimulus on a freshly reset unit; raise StepError at the first fault."""
@@ -115,6 +122,11 @@ class _Bench:
             if stalled is not None and (not valid or result != stalled):
                 raise StepError(f"{name}: a stalled beat changed at clock {run.clocks}")
             stalled = result if valid and not ready else None
+            if self.trace is not None:
+                self.trace.append(
+                    Clock(pending, bool(taken), inputs[accepted] if pending else None,
+                          bool(valid), ready, result if valid else None)
+                )  # fmt: skip
             if valid and run.first_offer < 0:
                 run.first_offer = run.clocks
             quiet = 0 if (valid and (ready or patient)) or (pending and taken) else quiet + 1
@@ -135,7 +147,7 @@ class _Bench:
                     # Whatever is inside must be gone: all rows start over.
                     await self.reset(ctx)
                     accepted, run.beats, run.results, reset_after, stalled = 0, 0, 0, 0, None
-            elif pending and stimulus.steady:
+            elif pending and stimulus.steady and self.spec.interval == 1:
                 raise StepError(f"{name}: the input had to wait at clock {run.clocks}")
             run.clocks += 1
             if quiet > HANG + 4 * self.spec.longest:
@@ -188,16 +200,19 @@ class _Bench:
             self.report.latency[length] = measured
 
     async def all(self, ctx: SimulatorContext, runs: Sequence[Stimulus]) -> None:
-        """Measure the latency, then run `runs`; hold the throughput against one a clock."""
+        """Measure the latency, then run `runs`; hold the throughput against the stated one."""
         await self.measure(ctx)
-        for stimulus in runs:
+        for number, stimulus in enumerate(runs):
+            self.trace = None if number else self.report.trace
             run = await self.run(ctx, stimulus)
             self.report.runs.append(run)
             if stimulus.steady:
-                clocks = run.clocks - run.first_offer
-                if run.beats != clocks:
+                # The beats after the first, which is offered in the first of these clocks.
+                clocks = run.clocks - run.first_offer + self.spec.interval - 1
+                stated = run.beats * self.spec.interval
+                if clocks != stated:
                     raise StepError(
-                        f"{run.name}: {run.beats} beats must take as many clocks, not {clocks}"
+                        f"{run.name}: {run.beats} beats must take {stated} clocks, not {clocks}"
                     )
                 self.report.throughput = max(self.report.throughput, run.results / clocks)
 

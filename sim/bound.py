@@ -7,7 +7,7 @@ constant.
 
 import numpy as np
 
-from sim.golden import DirectSpec, PwlSpec, ReciprocalSpec, SoftmaxSpec
+from sim.golden import ReciprocalSpec, SoftmaxSpec
 
 __all__ = ["reciprocal_error", "reciprocal_intervals", "softmax_bound"]
 
@@ -27,7 +27,6 @@ def reciprocal_intervals(
     low, high : int
         The intervals cover all codes from `low` > 0 to `high`.
     """
-    assert isinstance(spec.mantissa, PwlSpec | DirectSpec)
     assert not spec.root
     shifts = np.arange(spec.shifts + 1)
     windows = np.arange(1 << spec.mantissa.input.bits) << spec.window_low

@@ -7,6 +7,8 @@ from typing import Any
 from nnlut_train.functions import lookup
 from sim.golden import (
     Base2Spec,
+    FloatPwlSpec,
+    KulischSpec,
     NormRowSpec,
     NormSpec,
     SharedSpec,
@@ -18,10 +20,12 @@ from sim.golden import (
 )
 
 from .accuracy import (
+    FloatAccuracy,
     NormAccuracy,
     SharedAccuracy,
     SoftmaxAccuracy,
     UnaryAccuracy,
+    float_accuracy,
     norm_accuracy,
     shared_accuracy,
     softmax_accuracy,
@@ -29,11 +33,12 @@ from .accuracy import (
 )
 from .base2_bound import base2_bound
 from .bound import softmax_bound
+from .kulisch_bound import kulisch_bound
 from .norm_bound import norm_bound
 
 __all__ = ["Accuracy", "measure"]
 
-Accuracy = UnaryAccuracy | SharedAccuracy | SoftmaxAccuracy | NormAccuracy
+Accuracy = UnaryAccuracy | FloatAccuracy | SharedAccuracy | SoftmaxAccuracy | NormAccuracy
 
 
 def measure(
@@ -83,6 +88,14 @@ def _(
 
 @_accuracy.register
 def _(
+    bare: FloatPwlSpec, ops: Sequence[str], domain: tuple[float, float] | None,
+    count: dict[str, int],
+) -> FloatAccuracy:  # fmt: skip
+    return float_accuracy(bare, lookup(ops[0], domain))
+
+
+@_accuracy.register
+def _(
     bare: SharedSpec, ops: Sequence[str], domain: tuple[float, float] | None, count: dict[str, int]
 ) -> SharedAccuracy:
     return shared_accuracy(bare, [lookup(op) for op in ops])
@@ -117,6 +130,11 @@ def _(bare: UnarySpec, accuracy: UnaryAccuracy | SharedAccuracy, written: bool) 
 
 
 @_bound.register
+def _(bare: FloatPwlSpec, accuracy: FloatAccuracy, written: bool) -> None:
+    return None  # beyond the domain nothing was measured
+
+
+@_bound.register
 def _(bare: SoftmaxSpec, accuracy: SoftmaxAccuracy, written: bool) -> float:
     return softmax_bound(bare)
 
@@ -124,6 +142,11 @@ def _(bare: SoftmaxSpec, accuracy: SoftmaxAccuracy, written: bool) -> float:
 @_bound.register
 def _(bare: Base2Spec, accuracy: SoftmaxAccuracy, written: bool) -> float:
     return base2_bound(bare)
+
+
+@_bound.register
+def _(bare: KulischSpec, accuracy: SoftmaxAccuracy, written: bool) -> float:
+    return kulisch_bound(bare)
 
 
 @_bound.register

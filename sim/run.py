@@ -16,7 +16,7 @@ from hw.report import description
 from hw.request import Request
 from hw.units import unit_of
 from nnlut_train import cli
-from nnlut_train.errors import UsageError
+from nnlut_train.errors import InfeasibleError, UsageError
 
 from .bench import run_bench
 from .stress import stress_verilog
@@ -64,7 +64,12 @@ def _main(argv: Sequence[str] | None) -> None:
     archs = request.wanted
     vcds = {arch: _vcd(arguments.vcd, arch if len(archs) > 1 else "") for arch in archs}
     for arch in archs:
-        _simulate(request, arch, vcds[arch])
+        try:
+            _simulate(request, arch, vcds[arch])
+        except InfeasibleError as error:
+            if len(archs) == 1:
+                raise
+            print(f"{request.name}, --arch {arch}: {error}")
 
 
 def _simulate_build(arguments: argparse.Namespace) -> None:

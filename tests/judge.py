@@ -34,7 +34,8 @@ class Judge:
 
     def reset(self):
         """Begin as after a reset."""
-        self.pending, self.inside, self.position = False, 0, 0
+        # The tables of the build are committed in the first clock.
+        self.pending, self.inside, self.position = True, 0, 0
         self.responses, self.reads, self.rows, self.results = [], [], [], []
         #: By the address of a word: what the shadow holds.
         self.shadow, self.places = {}, {}
@@ -153,7 +154,7 @@ class Judge:
             assert writes == (w[0] and w[1])
             closed = self.pending and self.position == 0
             assert not (closed and enters), "a row enters before the commit is done"
-            self.waited += closed and entering[0]
+            self.waited += closed and entering[0] and len(self.versions) > 1
             taken = closed and self.inside == 0
             if leaves:
                 self.results.append(leaving[2])

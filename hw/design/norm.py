@@ -14,7 +14,7 @@ from nnlut_train.formats import Format
 from nnlut_train.tables import DirectTable
 from sim.golden import NormSpec
 
-from ..choices import DIRECT_BITS_MAX
+from ..choices import DIRECT_BITS_MAX, LINE_ARCHS
 from .tables import Tables
 
 __all__ = ["LINES_BITS_MAX", "WRITABLE_GAIN", "norm"]
@@ -70,7 +70,7 @@ def norm(tables: Tables) -> NormSpec:
     eps, eps_frac = _epsilon(request.eps * 4.0**frac, length, largest)
     # The relative error of the table costs 1/4 ulp at most, most of it in its arguments' steps.
     accuracy = largest + 3
-    lines = tables.arch == "pwl"
+    lines = tables.arch in LINE_ARCHS
     seen = min(accuracy + 2, LINES_BITS_MAX) if lines else min(accuracy, DIRECT_BITS_MAX)
     entries = request.entries or max(16, 1 << math.ceil(output.bits / 2))
     mantissa = tables.mantissa(max(seen, 2), 0.5, accuracy, entries, True)

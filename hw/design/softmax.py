@@ -11,6 +11,7 @@ from nnlut_train.formats import Format
 from nnlut_train.functions import Function
 from sim.golden import SoftmaxSpec
 
+from ..choices import LINE_ARCHS
 from .tables import Tables
 
 __all__ = ["softmax"]
@@ -28,7 +29,7 @@ def softmax(tables: Tables) -> SoftmaxSpec:
     accuracy = out_frac + 3
     entries = request.segments
     exp_format = Format(False, exp_frac + 1, exp_frac)
-    if tables.arch == "direct" or request.fold == "none":
+    if tables.arch not in LINE_ARCHS or request.fold == "none":
         function = Function("exp(-d)", "e^-d", lambda d: np.exp(-d), (0, 2.0**4),
                             nn_signs=(-1, 1))  # fmt: skip
         exp = tables.table(function, distance, exp_format, entries, "mse")

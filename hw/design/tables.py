@@ -10,25 +10,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nnlut_train import fit
-from nnlut_train.direct import direct_table
 from nnlut_train.errors import UsageError
-from nnlut_train.fit.making import make_problem
 from nnlut_train.folding import Fold, fold_for
 from nnlut_train.formats import Format
 from nnlut_train.functions import Function
 from sim.golden import (
-    DirectSpec,
     ExpSpec,
     LogSpec,
-    PwlSpec,
     ReciprocalSpec,
     SineSpec,
     UnarySpec,
 )
 
-from ..choices import DIRECT_BITS_MAX, WIDE_BITS
-from ..request import Request
+from ..choices import DIRECT_BITS_MAX, NARROW_ARCHS, WIDE_BITS
+from ..request import ERROR_BOUND_ULP, Request
+from .archs import MAKERS
+from .wanted import Fitting, Wanted
 
 __all__ = ["FOLDED_DIRECT_BITS_MIN", "Tables", "Weights"]
 
@@ -53,7 +50,7 @@ class Tables:
     request : Request
         What is to be built.
     arch : str
-        ``pwl`` or ``direct``.
+        A key of `MAKERS`.
     progress : bool
         Show the progress of long fits on a terminal.
     weights : callable, optional
@@ -100,7 +97,7 @@ class Tables:
             If the argument has so few fraction bits that the table would see none.
         """
         factor_frac = max(0, 1 - inputs.frac) if base == 2 else accuracy + 2 + guard
-        seen = accuracy if self.arch == "pwl" else min(accuracy - 2, DIRECT_BITS_MAX)
+        seen = accuracy if self.arch in NARROW_ARCHS else min(accuracy - 2, DIRECT_BITS_MAX)
         bits = min(seen, inputs.frac + factor_frac)
         if bits < 1:
             option = "--input-frac" if self.request.distance_frac is None else "--distance-frac"
@@ -137,7 +134,9 @@ class Tables:
             See `ReciprocalSpec`: the limit of the shift; 1/sqrt(x) or, not `inverse`, sqrt(x).
         """
         width = inputs.bits + (root and (inputs.bits - inputs.frac) % 2)
-        seen = accuracy + 2 * root if self.arch == "pwl" else min(accuracy - 2, DIRECT_BITS_MAX)
+        seen = (
+            accuracy + 2 * root if self.arch in NARROW_ARCHS else min(accuracy - 2, DIRECT_BITS_MAX)
+        )
         bits = max(1, min(seen, width - (not root)))
         half = 0.5 if bits < width - (not root) else 0.0
         table = self.mantissa(bits, half, accuracy, entries, root, inverse)
@@ -190,7 +189,7 @@ class Tables:
         """
         # Even where an ulp is larger than 1, the table has a bit of each.
         frac = max(1, output.frac + 4)
-        seen = frac if self.arch == "pwl" else min(frac, DIRECT_BITS_MAX)
+        seen = frac if self.arch in NARROW_ARCHS else min(frac, DIRECT_BITS_MAX)
         width = inputs.bits - 1
         bits = max(1, min(seen, width))
         mantissa = Format(False, bits, bits)
@@ -256,7 +255,7 @@ class Tables:
             What a fit minimises: one of `nnlut_train.fit.problem.OBJECTIVES`.
         """
         fold = None
-        direct = self.arch == "direct"
+        direct = self.arch not in NARROW_ARCHS
         pays = not direct or inputs.bits >= FOLDED_DIRECT_BITS_MIN
         if self.reduces and function.symmetry is not None and pays:
             fold = fold_for(function, function.symmetry, inputs, output, rounded=direct)
@@ -275,35 +274,18 @@ class Tables:
     ) -> UnarySpec:  # fmt: skip
         """Return the unit of one table of `target`, in the architecture that is asked for.
 
-        Parameters
-        ----------
-        name : str
-            What the table says that it holds.
-        target : float64 array, shape (2**inputs.bits,)
-            Exact results at every code of ``inputs.grid()``, ascending.
-        inputs, output : Format
-            Of the argument and of the result.
-        entries, objective : int, str
-            See `table`.
-        reference : callable
-            From real arguments, a float64 array, to exact results, for methods that need values
-            between the codes.
-        weights : float64 array, shape of `target`, optional
-            Weights of the codes; those of weight 0 do not occur.
-        nn_signs : tuple of int
-            See `nnlut_train.functions.Function`.
-        fold : Fold, optional
-            The symmetry that halves the table.
+        Parameters are those of `Wanted`.
         """
-        if self.arch == "direct":
-            return DirectSpec(
-                direct_table(name, target, inputs, output, weights=weights, fold=fold)
-            )
-        problem = make_problem(
-            name, target, inputs, output, entries, reference, fold=fold, weights=weights,
-            objective=objective, nn_signs=nn_signs,
-        )  # fmt: skip
-        table = fit.fit(
-            problem, self.request.fit_method, seed=self.request.seed, progress=self.progress
+        request = self.request
+        wanted = Wanted(
+            name, target, inputs, output, entries, objective, reference, weights, nn_signs, fold
         )
-        return PwlSpec(table)
+        # Below the bound, where none is asked for.
+        bound = math.nextafter(ERROR_BOUND_ULP, 0.0)
+        if request.max_error is not None:
+            bound = request.max_error
+        fitting = Fitting(
+            request.fit_method, request.seed, self.progress, bound, request.max_error or 0.5,
+            request.logic,
+        )  # fmt: skip
+        return MAKERS[self.arch](wanted, fitting)

@@ -4,22 +4,30 @@
 the same two pieces in NumPy. Without a fold (None) every function here is a plain wire.
 """
 
+from collections.abc import Callable
+
 from amaranth.hdl import Const, Mux, Value
 
 from nnlut_train.folding import Fold
+from nnlut_train.formats import Format
 
 from ..fixed import saturate
 
 __all__ = ["magnitude", "rest", "unfold"]
 
 
-def magnitude(code: Value, fold: Fold | None) -> Value:
-    """Return what is looked up: ``abs(code)``, limited to the format ``fold.magnitude``."""
+def magnitude(
+    code: Value, fold: Fold | None, limit: Callable[[Value, Format], Value] = saturate
+) -> Value:
+    """Return what is looked up: ``abs(code)``, limited to the format ``fold.magnitude``.
+
+    `limit` is one of `hw.fixed.saturate` and `hw.fixed.clip`, which do the same.
+    """
     if fold is None:
         return code
     # The negation has one bit more than the code: the most negative one has a magnitude, too.
     positive = Mux(code < 0, -code, code)[: len(code)].as_unsigned()
-    return saturate(positive, fold.magnitude)
+    return limit(positive, fold.magnitude)
 
 
 def rest(code: Value, fold: Fold | None) -> Value:

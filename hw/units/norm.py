@@ -1,21 +1,45 @@
 """LayerNorm and RMSNorm of rows of any length, one beat a clock."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from amaranth.hdl import Cat, Const, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data
 
+from nnlut_train.formats import Format
 from nnlut_train.tables import DirectTable
 from sim.golden import NormSpec
 
-from ..fixed import round_shift, saturate, shape_of
+from ..fixed import clip, round_shift, shape_of
 from ..pipeline import Pipe
-from .normalise import normalise
+from .normalise import leading
+from .queue import Queue
 from .row_pass import Row, RowPass
 from .row_unit import RowUnit
 from .unary import emit
 
 __all__ = ["Norm"]
+
+
+#: Bits of a factor that one multiplier of any FPGA takes.
+_LIMB = 17
+#: Bits of a rest that is multiplied by additions.
+_REST = 5
+
+
+def _limbs(long: Value, short: Value) -> Iterator[tuple[int, Value]]:
+    """Yield the products of an unsigned factor and parts of another, each with its part's place.
+
+    Parts have `_LIMB` bits. A short rest is multiplied by additions, of two parts, as else one
+    would be a long path.
+    """
+    at = 0
+    while at < len(long):
+        rest = len(long) - at
+        size = _LIMB if rest > _REST else -(-rest // 2) if rest > 3 else rest
+        limb = long[at : at + size]
+        rows = (Mux(bit, short, 0) << place for place, bit in enumerate(limb))
+        yield at, short * limb if rest > _REST else sum(rows, Const(0, 0))
+        at += size
 
 
 def _holding(largest: int) -> Shape:
@@ -30,13 +54,18 @@ class _Normalised(RowPass):
     """
 
     spec: NormSpec
+    spare = True
+    queue = Queue
 
     def __init__(self, spec: NormSpec) -> None:
         super().__init__(spec, shape_of(spec.input), shape_of(spec.output))
         largest = -spec.input.min
+        #: n**2 is needed, and of one lane a sum of odd numbers, which takes no multiplier.
+        self._counted = spec.eps > 0 and spec.lanes == 1
         #: What is accumulated.
         self.sums = data.StructLayout({
             "count": _holding(spec.length),
+            "count2": _holding(spec.length**2 if self._counted else 0),
             "total": signed((spec.length * largest).bit_length() + 1),
             "squares": _holding(spec.length * largest**2),
         })  # fmt: skip
@@ -54,15 +83,15 @@ class _Normalised(RowPass):
         sums = self._accumulated(row)
         start = pipe.stage
         wide = self._radicand(pipe, sums)
-        form, fraction = spec.mantissa.input, spec.eps_frac
-        # Where the table sees more bits than W has, they are 0.
-        pad = max(0, form.bits - spec.integer_bits - fraction)
-        width = spec.integer_bits + fraction + pad
-        normal, steps, _ = normalise(pipe, wide << pad, width, 2, spec.exponent_max)
+        # The table sees the two integer bits of m, and what follows them.
+        form = spec.mantissa.input
+        window, exponent = leading(
+            pipe, wide, spec.eps_frac + 2 - form.bits, form.bits, 2, spec.exponent_max
+        )
         counted = pipe.stage
-        (window,) = pipe.cut(window=normal[width - form.bits : width])
-        mantissa = emit(spec.mantissa, pipe, window)
-        exponent = spec.exponent_max - pipe.align(steps, counted, "steps")
+        # A register behind a table, as behind the row buffer: block RAMs are slow to their outputs.
+        (mantissa,) = pipe.cut(mantissa=emit(spec.mantissa, pipe, window))
+        exponent = pipe.align(exponent, counted, "exponent")
         return Cat(
             pipe.align(sums.count, start, "count"),
             pipe.align(sums.total, start, "total") if spec.centred else Const(0, 0),
@@ -85,32 +114,45 @@ class _Normalised(RowPass):
 
         def step(at: Value) -> Value:
             previous = self.sums(at)
-            return Cat((previous[name] + value)[: self.sums[name].width]
-                       for name, value in added.items())  # fmt: skip
+            if self._counted:
+                added["count2"] = Cat(Const(1, 1), previous.count)
+            return Cat((previous[name] + added[name])[: self.sums[name].width] if name in added
+                       else Const(0, 0) for name in self.sums.members)  # fmt: skip
 
         return self.sums(row.accumulate(unsigned(self.sums.size), step, 0, "sums"))
 
     def _radicand(self, pipe: Pipe, sums: data.View) -> Value:
         """Return W, with `eps_frac` fraction bits."""
         spec = self.spec
-        products = {"variance": sums.count * sums.squares}
+        parts = dict(_limbs(sums.squares, sums.count))
+        products = {f"variance{at}": product for at, product in parts.items()}
         if spec.centred:
             products["mean"] = sums.total * sums.total
         if spec.eps:
-            products["count2"] = sums.count * sums.count
+            products["count2"] = sums.count2 if self._counted else sums.count * sums.count
         cut = dict(zip(products, pipe.cut(**products), strict=True))
-        variance = cut["variance"]
+        terms = {"variance": sum((cut[f"variance{at}"] << at for at in parts), Const(0, 0))}
+        if spec.centred:
+            terms["mean"] = cut["mean"]
+        if spec.eps:
+            terms["epsilon"] = cut["count2"] * Const(spec.eps)
+        cut = dict(zip(terms, pipe.cut(**terms), strict=True))
+        radicand, epsilon = cut["variance"], cut.get("epsilon")
         if spec.centred:
             # Never below 0 (Cauchy and Schwarz), and no longer than this.
-            variance = (variance - cut["mean"])[: spec.variance_max.bit_length()]
-        if spec.eps:
-            variance, added = pipe.cut(variance=variance, epsilon=cut["count2"] * Const(spec.eps))
-            (radicand,) = pipe.cut(radicand=(variance << spec.eps_frac) + added)
-        else:
-            if spec.centred:
-                (variance,) = pipe.cut(variance=variance)
-            radicand = variance << spec.eps_frac
+            difference = (radicand - cut["mean"])[: spec.variance_max.bit_length()]
+            start = pipe.stage
+            (radicand,) = pipe.cut(variance=difference)
+            if epsilon is not None:
+                epsilon = pipe.align(epsilon, start, "epsilon")
+        radicand = radicand << spec.eps_frac
+        if epsilon is not None:
+            (radicand,) = pipe.cut(radicand=radicand + epsilon)
         return radicand[: spec.integer_bits + spec.eps_frac]
+
+    def before(self, row: Row) -> list[Value]:
+        """Return the elements, one stage later."""
+        return row.pipe.each(lambda lane, q: lane.cut(element=q)[0], row.elements)
 
     def apply(self, row: Row, statistic: Value) -> list[Value]:
         """Return the results."""
@@ -129,14 +171,20 @@ class _Normalised(RowPass):
             total = scalar("total")
             values = stage(values, "numerator", lambda v: v - total)
         right = scalar("exponent") + spec.right
-        values = stage(values, "scaled", lambda v: saturate(
-            round_shift(v << spec.left, right), spec.scaled))  # fmt: skip
+        # Twice the value: the half that decides on rounding is its lowest bit.
+        wide = Format(True, spec.scaled.bits + 2, 0)
+        values = stage(
+            values, "coarse", lambda v: (v << spec.left + 1) >> Cat(Const(0, 2), right[2:])
+        )
+        right = pipe.align(right[:2], pipe.stage - 1, "fine_by")
+        values = stage(values, "fine", lambda v: clip(v >> right, wide))
+        values = stage(values, "scaled", lambda v: clip((v + 1) >> 1, spec.scaled))
         mantissa = scalar("mantissa")
         values = stage(values, "product", lambda v: v * mantissa)
         tables = _Tables(row, spec.length, spec.lanes)
         gammas = tables.read(spec.gamma, "gamma")
         betas = None if gammas else tables.read(spec.beta, "beta")
-        values = stage(values, "normal", lambda v: saturate(
+        values = stage(values, "normal", lambda v: clip(
             round_shift(v, spec.shift), spec.normal))  # fmt: skip
         if gammas:
             betas = tables.read(spec.beta, "beta")
@@ -144,7 +192,7 @@ class _Normalised(RowPass):
         if betas:
             values = [v + (b << spec.beta_left) for v, b in zip(values, betas, strict=True)]
         if gammas or betas:
-            values = stage(values, "result", lambda v: saturate(
+            values = stage(values, "result", lambda v: clip(
                 round_shift(v, spec.output_shift), spec.output))  # fmt: skip
         return values
 
@@ -197,6 +245,7 @@ class Norm(RowUnit):
     """
 
     spec: NormSpec
+    spares = 1
 
     def passes(self) -> dict[str, RowPass]:
         """Return the one pass."""

@@ -1,12 +1,12 @@
 """Reciprocal, square root and its reciprocal by leading-zero normalisation."""
 
-from amaranth.hdl import Const, Mux, Value
+from amaranth.hdl import Value
 
 from sim.golden import ReciprocalSpec
 
-from ..fixed import round_shift, saturate, shape_of
 from ..pipeline import Pipe
 from .normalise import normalise
+from .scale import scale
 from .unary import Unary, emit, stages
 
 __all__ = ["Reciprocal"]
@@ -16,7 +16,7 @@ class Reciprocal(Unary):
     """1/x, 1/sqrt(x) or sqrt(x); latency 3 more than the table's, throughput 1 beat a clock.
 
     The stages: count leading zeros; normalise; the table of the mantissa; shift, rounding and
-    saturation. Parameters and members: `Unary`.
+    saturation, of which ``spec.after`` may make several. Parameters and members: `Unary`.
     """
 
 
@@ -31,7 +31,7 @@ def _(spec: ReciprocalSpec, pipe: Pipe, code: Value) -> Value:
     steps = pipe.align(steps, start, "steps")
     zero = pipe.align(zero, start, "zero")
     right = spec.right_of(steps)[: spec.right_max.bit_length()]
-    shifted = saturate(round_shift(value << spec.left, right), spec.output)
-    (result,) = pipe.cut(result=Mux(zero, Const(spec.at_zero, shape_of(spec.output)),
-                                    shifted))  # fmt: skip
-    return result
+    return scale(
+        pipe, spec.parts["after"], spec.after, value << spec.left, right, (zero, spec.at_zero),
+        spec.output,
+    )  # fmt: skip

@@ -1,6 +1,6 @@
 """The registers of a writable unit: what is written, and what the unit's tables read."""
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, ResetSignal, Signal, Value
 
 from nnlut_train.tables import DirectTable, PwlTable
 from sim.golden import WritableSpec
@@ -21,8 +21,13 @@ class _Copies:
         self.array = array
 
         def signals(copy: str) -> list[Signal]:
-            return [Signal(shape_of(array.format), init=value, name=f"{prefix}_{copy}{index}")
-                    for index, value in enumerate(values)]  # fmt: skip
+            return [
+                Signal(
+                    shape_of(array.format), init=value, name=f"{prefix}_{copy}{index}",
+                    reset_less=True,
+                )
+                for index, value in enumerate(values)
+            ]  # fmt: skip
 
         self.active, self.shadow = signals("active"), signals("shadow")
 
@@ -38,14 +43,20 @@ class _Copies:
         """Add writing to the shadow, and what a commit does; see `Pages.connect`.
 
         `index` counts words of 32 bits, the low one of a code first.
+
+        A reset is one more write of the shadow, of which the commit that follows every reset makes
+        the active copy. So all bits of a word have one enable, for which synthesis can gate their
+        clock (a reset that is not a write would need a clock of its own), and what they take is the
+        same for all words but for the two values of a reset: they share its gates.
         """
-        number = 0
+        number, reset = 0, ResetSignal()
         for register in self.shadow:
             # A code of more than 32 bits takes two words.
             for low in range(0, len(register), 32):
                 part = register[low : low + 32]
-                with m.If(write & (index == number)):
-                    m.d.sync += part.eq(word)
+                initial = Const(register.init, len(register))[low : low + 32]
+                with m.If(write & (index == number) | reset):
+                    m.d.sync += part.eq(Mux(reset, initial, word))
                 number += 1
         with m.If(commit):
             m.d.sync += Cat(self.active).eq(Cat(self.shadow))
@@ -69,7 +80,7 @@ class Registers(Store):
     After a reset a unit has the tables that it was built with. Lines are in registers; a commit
     copies them. Values by the position in the row are in `Pages` of memory.
 
-    A write takes effect, and a read has its answer, in the clock of `LiteSlave`'s handshake.
+    A write takes effect, and what a read shows is taken, in the clock of `LiteSlave`'s handshake.
 
     Parameters
     ----------
@@ -81,7 +92,8 @@ class Registers(Store):
     map : RegisterMap
         Where everything is.
     pending : Signal
-        High while a commit waits.
+        High while a commit waits, and in the first clock after a reset: the tables of the build
+        are committed then.
     commit : Signal, driven by the unit
         High in the clock in which the unit is empty, and the commit is done.
     clear : Signal
@@ -92,7 +104,7 @@ class Registers(Store):
 
     def __init__(self, spec: WritableSpec) -> None:
         self.map = register_map(spec)
-        self.pending = Signal()
+        self.pending = Signal(init=1)
         self.commit = Signal()
         self.clear = Signal()
         self.flags = [Signal(name=flag) for flag in self.map.flags]
@@ -149,12 +161,23 @@ class Registers(Store):
             m.d.sync += self.pending.eq(1)
         with m.Elif(self.commit):
             m.d.sync += self.pending.eq(0)
-        with m.Switch(slave.read_address):
-            with m.Case(ID):
+        self._read(m, slave)
+
+    def _read(self, m: Module, slave: LiteSlave) -> None:
+        """Add what reads show: which register is kept, and of the registers only what changes."""
+        at, status = slave.read_address, Cat(self.pending, self.flags)
+        # That of CONTROL, which cannot be read, stands for every address that cannot.
+        shown = Signal(2)
+        kept = Signal(len(status))
+        with m.If(slave.read):
+            m.d.sync += [shown.eq(Mux(at[4:].any() | at[:2].any(), CONTROL >> 2, at[2:4])),
+                         kept.eq(status)]  # fmt: skip
+        with m.Switch(shown):
+            with m.Case(ID >> 2):
                 m.d.comb += slave.read_data.eq(MAGIC)
-            with m.Case(MAP):
+            with m.Case(MAP >> 2):
                 m.d.comb += slave.read_data.eq(self.map.hash)
-            with m.Case(STATUS):
-                m.d.comb += slave.read_data.eq(Cat(self.pending, self.flags))
+            with m.Case(STATUS >> 2):
+                m.d.comb += slave.read_data.eq(kept)
             with m.Default():
                 m.d.comb += slave.read_refused.eq(1)

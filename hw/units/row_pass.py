@@ -6,10 +6,10 @@ enters.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import Any
 
-from amaranth.hdl import Const, Module, Mux, Shape, Signal, Value
+from amaranth.hdl import Const, Module, Shape, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
@@ -19,138 +19,13 @@ from sim.golden import RowSpec
 from ..pipeline import Pipe
 from ..store import CONSTANTS, Store
 from ..stream import beats, lanes_of
+from .row import Row
+from .skid import skid
 
 __all__ = ["ROW_SLOTS", "Row", "RowPass"]
 
 #: Rows whose statistic is held at the same time.
 ROW_SLOTS = 8
-
-
-def _tree(combine: Callable[[Value, Value], Value], values: Sequence[Value]) -> Value:
-    """Combine `values` two by two, in a tree."""
-    while len(values) > 1:
-        values = [combine(*values[at : at + 2]) if at + 1 < len(values) else values[at]
-                  for at in range(0, len(values), 2)]  # fmt: skip
-    return values[0]
-
-
-@dataclass
-class Row:
-    """The beats of rows, as they pass a pipeline.
-
-    Parameters
-    ----------
-    pipe : Pipe
-        The pipeline; all other values belong to its stage 0.
-    elements : list of Value
-        One a lane.
-    present : list of Value
-        One bit a lane: 0 where there is no element, or a masked one.
-    valid, first, last : Value
-        A beat is there; it is the row's first; it is the row's last.
-    """
-
-    pipe: Pipe
-    elements: list[Value]
-    present: list[Value]
-    valid: Value
-    first: Value
-    last: Value
-
-    def here(self) -> list[Value]:
-        """Return `present` at the pipeline's present stage."""
-        return [self.pipe.align(bit, 0, f"present{lane}") for lane, bit in enumerate(self.present)]
-
-    def reduce(
-        self, combine: Callable[[Value, Value], Value], values: Sequence[Value], name: str
-    ) -> Value:
-        """Combine the lanes' values in a tree; with several lanes, that ends a stage.
-
-        Parameters
-        ----------
-        combine : callable
-            Associative; from two values to one.
-        values : sequence of Value
-            One a lane, all of the pipeline's present stage.
-        name : str
-            Name of the register.
-
-        Returns
-        -------
-        Value
-            Of the stage that is the present one then.
-        """
-        if len(values) == 1:
-            return values[0]
-        (result,) = self.pipe.cut(**{name: _tree(combine, values)})
-        return result
-
-    def total(self, values: Sequence[Value], name: str) -> Value:
-        """Add the lanes' values; with several lanes, that ends a stage.
-
-        Parameters
-        ----------
-        values : sequence of Value
-            One a lane, all of the pipeline's present stage.
-        name : str
-            Name of the register.
-
-        Returns
-        -------
-        Value
-            The sum, wide enough for every one.
-        """
-        return self.reduce(lambda a, b: a + b, values, name)
-
-    def totals(self, **values: Sequence[Value]) -> list[Value]:
-        """Add several kinds of values over the lanes; with several lanes, that ends one stage.
-
-        Parameters
-        ----------
-        **values : sequence of Value
-            One a lane, all of the pipeline's present stage, by the names of the registers.
-
-        Returns
-        -------
-        list of Value
-            The sums, in the order of `values`, each wide enough for every one.
-        """
-        if len(self.elements) == 1:
-            return [each[0] for each in values.values()]
-        sums = {name: _tree(lambda a, b: a + b, each) for name, each in values.items()}
-        return self.pipe.cut(**sums)
-
-    def accumulate(
-        self, shape: Shape, step: Callable[[Value], Value], initial: int | Value, name: str
-    ) -> Value:
-        """End the stage with a register that runs over the beats of a row.
-
-        Parameters
-        ----------
-        shape : Shape
-            Its shape.
-        step : callable
-            What it becomes with the present beat, from what it was: `initial` before the first.
-        initial : int or Value
-            What it is before the row's first beat.
-        name : str
-            Its name.
-
-        Returns
-        -------
-        Value
-            The register; of the whole row in the clock in which `last` is in this stage.
-        """
-        pipe = self.pipe
-        first = pipe.align(self.first, 0, "first")
-        valid = pipe.align(self.valid, 0, "valid", reset=True)
-        register = Signal(shape, name=f"{pipe.name}{name}", reset_less=True)
-        previous = Signal(shape, name=f"{pipe.name}{name}_before")
-        pipe.m.d.comb += previous.eq(Mux(first, initial, register))
-        with pipe.m.If(pipe.advance & valid):
-            pipe.m.d.sync += register.eq(step(previous))
-        pipe.step()
-        return register
 
 
 class RowPass(wiring.Component):
@@ -179,6 +54,12 @@ class RowPass(wiring.Component):
 
     #: Where the tables are; the unit's.
     store: Store = CONSTANTS
+    #: Whether it is a plain pipeline, for rows of at most one beat: S + A clocks, and no buffer.
+    plain = False
+    #: What its queues are: of the same ports and clocks as this.
+    queue: Callable[..., Any] = SyncFIFOBuffered
+    #: Whether there is one more place, behind the last stage: a skid buffer.
+    spare = False
 
     def __init__(self, spec: RowSpec, element: Shape, result: Shape) -> None:
         self.spec = spec
@@ -210,6 +91,9 @@ class RowPass(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Return the pass's logic."""
         m = Module()
+        if self.plain:
+            self._plain(m)
+            return m
         layout = self.i.payload.shape()
         # Entering.
         moves = Signal()
@@ -224,20 +108,15 @@ class RowPass(wiring.Component):
         # Leaving: elements wait for their row's statistic at the end of a pipeline of their own.
         stored, present = Signal(layout), Signal(name="stored_present")
         ahead = Signal(name="before_advance")
-        leaving = Row(
-            Pipe(m, ahead, "before_", self.store), lanes_of(stored), self._present(stored), present,
-            Const(0, 1), stored.last,
-        )  # fmt: skip
+        leaving = self._leaving(m, ahead, stored, present)
         elements = self.before(leaving)
         # One row fills the buffer while its statistic is computed; the next one is entering then,
         # and some beats have left already.
-        m.submodules.buffer = buffer = SyncFIFOBuffered(
+        m.submodules.buffer = buffer = self.queue(
             width=layout.size,
             depth=self.spec.beats(self.spec.length) + max(pipe.stage - leaving.pipe.stage, 0) + 2,
         )
-        m.submodules.statistics = statistics = SyncFIFOBuffered(
-            width=len(statistic), depth=ROW_SLOTS
-        )
+        m.submodules.statistics = statistics = self.queue(width=len(statistic), depth=ROW_SLOTS)
         complete = Signal()
         m.d.comb += [
             complete.eq(pipe.align(moves, 0, "valid", reset=True)
@@ -258,11 +137,55 @@ class RowPass(wiring.Component):
         self._leave(m, leaving, stored, elements, statistics, statistic.shape())
         return m
 
+    def _plain(self, m: Module) -> None:
+        """Add the logic of a pass over rows of one beat: one pipeline, and nothing waits in it."""
+        advance = Signal(name="advance")
+        payload = self.i.payload
+        lanes, present = lanes_of(payload), self._present(payload)
+        # What both compute of the elements, the synthesis makes once.
+        entering, early = (
+            Row(Pipe(m, advance, name, self.store), lanes, present, self.i.valid, Const(1, 1),
+                Const(1, 1))
+            for name in ("statistic_", "before_")
+        )  # fmt: skip
+        statistic = self.statistic(entering)
+        elements = self.before(early)
+        began = early.pipe.stage
+        for _ in range(began, entering.pipe.stage):
+            early.pipe.step()
+        elements = [early.pipe.align(e, began, f"e{k}") for k, e in enumerate(elements)]
+        valid = early.pipe.align(self.i.valid, 0, "valid", reset=True)
+        late = Row(Pipe(m, advance, "apply_", self.store), elements, early.here(), valid,
+                   Const(0, 1), Const(1, 1))  # fmt: skip
+        results = self.apply(late, statistic)
+        for target, result in zip(lanes_of(self.o.payload), results, strict=True):
+            m.d.comb += target.eq(result)
+        for name in ("keep", "mask"):
+            if name in payload.shape().members:
+                value = early.pipe.align(payload[name], 0, name)
+                m.d.comb += self.o.payload[name].eq(late.pipe.align(value, 0, name))
+        m.d.comb += [
+            self.o.payload.last.eq(1),
+            self.o.valid.eq(late.pipe.align(valid, 0, "valid", reset=True)),
+            advance.eq(~self.o.valid | self.o.ready),
+            self.i.ready.eq(advance),
+        ]
+
+    def _leaving(self, m: Module, advance: Value, stored: data.View, present: Value) -> Row:
+        """Return the row of the beats `stored`, each there if `present`."""
+        return Row(
+            Pipe(m, advance, "before_", self.store), lanes_of(stored), self._present(stored),
+            present, Const(0, 1), stored.last,
+        )  # fmt: skip
+
     def _leave(
         self, m: Module, early: Row, stored: data.View, elements: list[Value],
-        statistics: SyncFIFOBuffered, shape: Shape,
+        statistics: Any, shape: Shape,
     ) -> None:  # fmt: skip
-        """Let `elements`, which `early` has ended with, meet their row's statistic."""
+        """Let `elements`, which `early` has ended with, meet their row's statistic.
+
+        `statistics` is the queue that it comes from: a FIFO, or what has a FIFO's read ports.
+        """
         waiting = early.pipe.align(early.valid, 0, "valid", reset=True)
         last = early.pipe.align(early.last, 0, "last")
         offered, moves, advance = Signal(), Signal(name="leaves"), Signal(name="apply_advance")
@@ -276,13 +199,22 @@ class RowPass(wiring.Component):
             moves.eq(offered & advance),
             early.pipe.advance.eq(~waiting | moves),
             statistics.r_en.eq(moves & last),
-            advance.eq(~self.o.valid | self.o.ready),
-            self.o.valid.eq(late.pipe.align(offered, 0, "valid", reset=True)),
-            self.o.payload.last.eq(late.pipe.align(last, 0, "last")),
         ]
-        for target, result in zip(lanes_of(self.o.payload), results, strict=True):
+        # With `spare`, a skid buffer is behind the last stage.
+        payload = Signal.like(self.o.payload, name="leaving") if self.spare else self.o.payload
+        there = Signal() if self.spare else self.o.valid
+        if not self.spare:
+            m.d.comb += advance.eq(~self.o.valid | self.o.ready)
+        m.d.comb += [
+            there.eq(late.pipe.align(offered, 0, "valid", reset=True)),
+            payload.last.eq(late.pipe.align(last, 0, "last")),
+        ]
+        for target, result in zip(lanes_of(payload), results, strict=True):
             m.d.comb += target.eq(result)
         for name in ("keep", "mask"):
-            if name in self.o.payload.shape().members:
+            if name in payload.shape().members:
                 value = early.pipe.align(stored[name], 0, name)
-                m.d.comb += self.o.payload[name].eq(late.pipe.align(value, 0, name))
+                m.d.comb += payload[name].eq(late.pipe.align(value, 0, name))
+        if self.spare:
+            value, valid, free = skid(m, "result", payload.as_value(), there, self.o.ready)
+            m.d.comb += [self.o.payload.eq(value), self.o.valid.eq(valid), advance.eq(free)]

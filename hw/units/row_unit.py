@@ -59,6 +59,8 @@ class RowUnit(wiring.Component):
 
     #: Where the tables are.
     store: Store = CONSTANTS
+    #: Passes that have a skid buffer, with its place.
+    spares = 0
 
     def __init__(self, spec: RowSpec) -> None:
         self.spec = spec
@@ -76,10 +78,10 @@ class RowUnit(wiring.Component):
 
         A pass holds its longest row, and a beat for each further clock to the row's first result:
         the latency of the pass and one. So a unit of k passes holds its latency and k, which is
-        what the latency grows by with each beat of the row.
+        what the latency grows by with each beat of the row. To that come the `spares`.
         """
         first, second = (self.spec.latency_of(n * self.spec.lanes) for n in (1, 2))
-        return self.spec.latency_of(self.spec.length) + second - first
+        return self.spec.latency_of(self.spec.length) + second - first + self.spares
 
     @abstractmethod
     def passes(self) -> dict[str, RowPass]:

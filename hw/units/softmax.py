@@ -125,7 +125,10 @@ class Softmax(RowUnit):
         """Return both passes."""
         spec = self.spec
         exact = spec.exp.input == spec.distance
-        return {
+        passes = {
             "distances": Distances(spec) if exact else NarrowDistances(spec),
             "probabilities": Probabilities(spec),
         }
+        for each in passes.values():
+            each.plain = spec.plain
+        return passes

@@ -77,8 +77,9 @@ class Writable(wiring.Component):
     def _gate(self, m: Module, unit: wiring.Component, store: Registers) -> None:
         spec, arriving, leaving = self.spec, self.i, self.o
         inside = Signal(range(unit.capacity + 1))
-        # A row ends where its sender says so, or where the unit cuts it.
-        between = unit.o_between if spec.longest else Const(1, 1)
+        # A row ends where its sender says so, or where the unit cuts it; a beat that takes several
+        # clocks, with the last of them.
+        between = unit.o_between if spec.longest or spec.interval > 1 else Const(1, 1)
         closed = store.pending & between
         m.d.comb += [
             unit.i.payload.eq(arriving.payload),

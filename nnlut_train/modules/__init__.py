@@ -9,6 +9,7 @@ from sim.golden import (
     Base2Spec,
     IbertNormSpec,
     IbertSoftmaxSpec,
+    KulischSpec,
     Lut2dSpec,
     NormSpec,
     PwlSpec,
@@ -22,7 +23,14 @@ from sim.golden import (
 from .activation import Activation
 from .module import HardwareModule
 from .norm import IbertNorm, Norm, NormModule
-from .softmax import Base2Softmax, IbertSoftmax, LutSoftmax, Softmax, SoftmaxModule
+from .softmax import (
+    Base2Softmax,
+    IbertSoftmax,
+    KulischSoftmax,
+    LutSoftmax,
+    Softmax,
+    SoftmaxModule,
+)
 
 __all__ = [
     "Activation", "HardwareModule", "NormModule", "SoftmaxModule", "load", "module_of",
@@ -33,6 +41,7 @@ _ROWS: dict[type[Spec], type[HardwareModule]] = {
     RexpSpec: LutSoftmax,
     Lut2dSpec: LutSoftmax,
     Base2Spec: Base2Softmax,
+    KulischSpec: KulischSoftmax,
     IbertSoftmaxSpec: IbertSoftmax,
     NormSpec: Norm,
     IbertNormSpec: IbertNorm,

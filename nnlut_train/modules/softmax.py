@@ -11,6 +11,7 @@ from nnlut_train.formats import Format
 from sim.golden import (
     Base2Spec,
     IbertSoftmaxSpec,
+    KulischSpec,
     LutSoftmaxSpec,
     SoftmaxSpec,
 )
@@ -18,7 +19,8 @@ from sim.golden import (
 from .codes import OnDevice, Unary, round_shift
 from .module import HardwareModule, straight_through
 
-__all__ = ["MASKED", "Base2Softmax", "IbertSoftmax", "LutSoftmax", "Softmax", "SoftmaxModule"]
+__all__ = ["MASKED", "Base2Softmax", "IbertSoftmax", "KulischSoftmax", "LutSoftmax", "Softmax",
+           "SoftmaxModule"]  # fmt: skip
 
 #: Logits below this are masked: models write -inf, the most negative float, or -10000 where an
 #: element must not count, and add a score to it.
@@ -163,6 +165,35 @@ class Base2Softmax(SoftmaxModule):
         total = (high + (low >> bare.octaves)) >> (largest & (bare.octaves - 1))
         right = (largest - k).add_(bare.shift).clamp_(0, bare.right_max)
         p = round_shift(u * self._reciprocal(total), right)
+        return p.clamp_(max=bare.output.max).masked_fill_(mask, 0)
+
+
+class KulischSoftmax(SoftmaxModule):
+    """`sim.golden.KulischSpec`: floating-point exponentials, added exactly."""
+
+    def __init__(self, spec: KulischSpec) -> None:
+        super().__init__(spec)
+        bare = self.bare
+        u, k = bare.split(bare.input.codes())
+        inverse = bare.reciprocal.compute(bare.reciprocal.input.codes())
+        self._tables = [OnDevice(values) for values in (u, k, u << k)]
+        self._inverse = OnDevice(inverse)
+        # A sum has the exponent of the last power of two that is not above it.
+        self._powers = OnDevice(1 << np.arange(bare.sum_bits))
+
+    def _rows(self, codes: Tensor, mask: Tensor) -> Tensor:
+        bare, device = self.bare, codes.device
+        at = (codes - bare.input.min).flatten()
+        u, k, weight = (
+            table.on(device).index_select(0, at).view(codes.shape) for table in self._tables
+        )
+        total = weight.masked_fill_(mask, 0).sum(-1, keepdim=True).clamp_(min=1)
+        e = torch.bucketize(total, self._powers.on(device), right=True) - 1
+        bits = bare.reciprocal.input.bits
+        window = (total << (bits - e).clamp(min=0)) >> (e - bits).clamp(min=0)
+        r = self._inverse.on(device).index_select(0, (window - (1 << bits)).flatten())
+        below = (e - bare.fraction_bits - k).clamp_(0, bare.below_max).add_(bare.shift)
+        p = round_shift(u * r.view(e.shape), below)
         return p.clamp_(max=bare.output.max).masked_fill_(mask, 0)
 
 

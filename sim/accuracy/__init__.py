@@ -4,6 +4,7 @@ The reference is the exact function of the dequantised input, limited to the out
 is one step of the output code. A correctly rounded result is within 0.5 ulp.
 """
 
+from .floating import FloatAccuracy, float_accuracy
 from .norm import NormAccuracy, norm_accuracy
 from .shared import SharedAccuracy, shared_accuracy
 from .softmax import (
@@ -16,7 +17,8 @@ from .softmax import (
 from .unary import UnaryAccuracy, unary_accuracy
 
 __all__ = [
-    "NormAccuracy", "SharedAccuracy", "SoftmaxAccuracy", "UnaryAccuracy", "norm_accuracy",
+    "FloatAccuracy", "NormAccuracy", "SharedAccuracy", "SoftmaxAccuracy", "UnaryAccuracy",
+    "float_accuracy", "norm_accuracy",
     "protocol_rows", "shared_accuracy", "softmax_accuracy", "softmax_floor", "softmax_reference",
     "unary_accuracy",
 ]  # fmt: skip

@@ -8,6 +8,8 @@ import numpy as np
 from nnlut_train.errors import UsageError
 from nnlut_train.formats import Format, round_shift
 
+from .around_steps import PowerSteps, ScaleSteps
+from .pipelining import Steps, check_stages
 from .spec import UnarySpec
 
 __all__ = ["ExpSpec"]
@@ -34,6 +36,13 @@ class ExpSpec(UnarySpec):
         log2(e) as an integer, negated if the unit is to compute exp(-x); a power of two for 2**x.
     factor_frac : int
         Fraction bits of `factor`.
+    before, after : int, optional
+        Pipeline stages before and behind the table, of `parts`; by default one each.
+
+    Raises
+    ------
+    UsageError
+        If the parts do not go together, or stages are out of range.
     """
 
     kind = "exp"
@@ -43,6 +52,8 @@ class ExpSpec(UnarySpec):
     fraction: UnarySpec
     factor: int
     factor_frac: int
+    before: int | None = None
+    after: int | None = None
 
     def __post_init__(self) -> None:
         form = self.fraction.input
@@ -53,6 +64,18 @@ class ExpSpec(UnarySpec):
                 f"spec: exp.fraction must have at most {self.input.frac + self.factor_frac} "
                 f"fraction bits, not {form.frac}"
             )
+        check_stages(self)
+
+    @property
+    def parts(self) -> dict[str, Steps]:
+        """What is done before and behind the table, in order: registers can stand after each."""
+        shift = self.right_max.bit_length()
+        return {
+            "before": PowerSteps(
+                self.input.bits, abs(self.factor).bit_length(), shift, self.fraction.input.bits
+            ),
+            "after": ScaleSteps(self.fraction.output.bits + self.left, shift),
+        }
 
     @property
     def drop(self) -> int:
@@ -87,8 +110,8 @@ class ExpSpec(UnarySpec):
 
     @property
     def latency(self) -> int:
-        """Two clocks (multiply by log2 e; shift, round, saturate) and the table's."""
-        return 2 + self.fraction.latency
+        """Two clocks (multiply by log2 e; shift, round, saturate) or more, and the table's."""
+        return (self.before or 1) + (self.after or 1) + self.fraction.latency
 
     def split(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return i, and the code of f."""

@@ -200,22 +200,21 @@ class NormSpec(NormRowSpec):
     def statistic_latency(self) -> int:
         """Stages from a row's last beat to its scalars.
 
-        Square; add the lanes, if several; accumulate; multiply by n; subtract S1**2 (if centred, or
-        multiply n**2 by epsilon, if there is one); add epsilon; count zeros; normalise; table.
+        Square; add the lanes, if several; accumulate; multiply by n, and take S1**2; multiply n**2
+        by epsilon; subtract S1**2, if centred; add epsilon, if there is one; find the leading one,
+        by groups and within; table; a register behind it.
         """
-        # Epsilon's product and the subtraction are side by side.
-        middle = int(self.centred or self.eps > 0) + int(self.eps > 0)
-        return 5 + (self.lanes > 1) + middle + self.mantissa.latency
+        return 7 + (self.lanes > 1) + self.centred + (self.eps > 0) + self.mantissa.latency
 
     @property
     def apply_latency(self) -> int:
         """Stages from an element and its row's scalars to its result.
 
-        Multiply by n; subtract S1, if centred; shift; multiply by the mantissa; round; multiply by
-        gamma, if there is one; add beta and round, if there is either.
+        Multiply by n; subtract S1, if centred; shift by fours; by the rest; round; multiply by the
+        mantissa; round; multiply by gamma, if there is one; add beta and round, if there is either.
         """
         affine = int(self.gamma is not None) + int(self.gamma is not None or self.beta is not None)
-        return 4 + self.centred + affine
+        return 6 + self.centred + affine
 
     def latency_of(self, length: int) -> int:
         """Return the clocks from a row's first beat to its first results: it is read once."""

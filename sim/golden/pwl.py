@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from nnlut_train.errors import UsageError
 from nnlut_train.tables import PwlTable
 
+from .pwl_steps import CLASSIC, PwlSteps
 from .spec import TableSpec
 
 __all__ = ["PwlSpec"]
@@ -21,13 +23,34 @@ class PwlSpec(TableSpec):
     ----------
     table : PwlTable
         Breakpoints, slopes, intercepts and fold; it also has the arithmetic.
+    stages : int, optional
+        Pipeline stages, from 1 to as many as `steps` has; by default the three of the paper's
+        hardware.
+
+    Raises
+    ------
+    UsageError
+        If `stages` is out of range.
     """
 
     kind = "pwl"
 
     table: PwlTable
+    stages: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.table.kind != PwlTable.kind:  # what is written alike is not computed alike
+            raise UsageError(f"spec: pwl.table must be of kind pwl, not {self.table.kind}")
+        most = len(self.steps.names)
+        if self.stages is not None and not 1 <= self.stages <= most:
+            raise UsageError(f"spec: pwl.stages must be 1 to {most}, not {self.stages}")
+
+    @property
+    def steps(self) -> PwlSteps:
+        """What the unit does, in order: registers can stand after each."""
+        return PwlSteps(self.table)
 
     @property
     def latency(self) -> int:
-        """Three clocks: magnitude, segment select; multiply; add, unfold, round, saturate."""
-        return 3
+        """One clock a stage; by default: magnitude, segment select; multiply; add, round, limit."""
+        return CLASSIC if self.stages is None else self.stages

@@ -8,7 +8,9 @@ import numpy as np
 from nnlut_train.errors import UsageError
 from nnlut_train.formats import Format, round_shift
 
+from .around_steps import ScaleSteps
 from .normalise import normalise
+from .pipelining import Steps, check_stages
 from .spec import UnarySpec
 
 __all__ = ["ReciprocalSpec"]
@@ -36,6 +38,13 @@ class ReciprocalSpec(UnarySpec):
         smaller where x is known to be large.
     inverse : bool
         False for sqrt(x).
+    after : int, optional
+        Pipeline stages behind the table, of `parts`; by default one.
+
+    Raises
+    ------
+    UsageError
+        If the parts do not go together, or stages are out of range.
     """
 
     kind = "reciprocal"
@@ -46,6 +55,7 @@ class ReciprocalSpec(UnarySpec):
     root: bool
     shift_max: int
     inverse: bool = True
+    after: int | None = None
 
     def __post_init__(self) -> None:
         for name, form in (("input", self.input), ("output", self.output)):
@@ -60,6 +70,14 @@ class ReciprocalSpec(UnarySpec):
             raise UsageError(f"spec: reciprocal.shift_max must be >= 0, not {self.shift_max}")
         if not (self.root or self.inverse):
             raise UsageError("spec: reciprocal.inverse must be true without root, not false")
+        check_stages(self)
+
+    @property
+    def parts(self) -> dict[str, Steps]:
+        """What is done behind the table, in order: registers can stand after each."""
+        return {
+            "after": ScaleSteps(self.mantissa.output.bits + self.left, self.right_max.bit_length())
+        }
 
     @property
     def step(self) -> int:
@@ -111,8 +129,8 @@ class ReciprocalSpec(UnarySpec):
 
     @property
     def latency(self) -> int:
-        """Three clocks (count zeros; normalise; shift, round, saturate) and the table's."""
-        return 3 + self.mantissa.latency
+        """3 clocks (count zeros; normalise; shift, round, saturate), or more, and the table's."""
+        return 2 + (self.after or 1) + self.mantissa.latency
 
     def split(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the steps of the normalisation, and what the table sees of m."""

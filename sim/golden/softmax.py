@@ -100,11 +100,19 @@ class SoftmaxSpec(SoftmaxRowSpec):
 
         The row is read once for its maximum and once for its sum; a probability leaves when its
         row's reciprocal is known. Six clocks are the accumulators', the row buffers', and the final
-        multiply and round; with several lanes, maximum and sum take a tree each.
+        multiply and round; with several lanes, maximum and sum take a tree each. Where every row
+        is one beat there are no buffers.
         """
         trees = 2 * (self.lanes > 1)
         tables = self.exp.latency + self.reciprocal.latency
+        if self.plain:
+            return tables + trees + 4
         return 2 * self.beats(length) + tables + trees + 6
+
+    @property
+    def plain(self) -> bool:
+        """Whether every row is one beat of several lanes: then it is a plain pipeline."""
+        return self.lanes > 1 and self.length == self.lanes
 
     @cached_property
     def _exponentials(self) -> np.ndarray:

@@ -32,6 +32,10 @@ class Spec(ABC):
     output: Format
     #: Elements a beat.
     lanes: int = 1
+    #: Initiation interval: clocks a beat.
+    interval: int = 1
+    #: Clocks after a reset in which no beat is accepted.
+    settling: int = 0
     #: Whether elements can be masked.
     mask: bool = False
     #: Bits that a beat carries beside its codes (``tuser``).
@@ -88,7 +92,7 @@ class Spec(ABC):
                 yield from ((f"{name}.{number}", table) for number, table in enumerate(value))
 
     def describe(self) -> dict[str, Any]:
-        """Return the specification as JSON-ready data."""
+        """Return the specification as JSON-ready data, without what is None by default."""
 
         def plain(value: Any) -> Any:
             if isinstance(value, Format):
@@ -99,7 +103,11 @@ class Spec(ABC):
                 return [plain(item) for item in value]
             return value.describe() if isinstance(value, Spec) else value
 
-        own = {field.name: plain(getattr(self, field.name)) for field in fields(self)}
+        own = {
+            field.name: plain(getattr(self, field.name))
+            for field in fields(self)
+            if field.default is not None or getattr(self, field.name) is not None
+        }
         return {"kind": self.kind, **own}
 
     @classmethod
@@ -115,6 +123,8 @@ class Spec(ABC):
         values: dict[str, Any] = {}
         for field in fields(cls):
             if field.name not in data:
+                if field.default is None:
+                    continue
                 raise UsageError(f"spec: {cls.kind}.{field.name} is missing")
             value, wanted = data[field.name], field.type
             if NoneType in (choices := get_args(wanted)):

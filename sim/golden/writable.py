@@ -99,6 +99,8 @@ class WritableSpec(WrapperSpec):
     """
 
     kind = "writable"
+    #: In it the tables of the build become those in use.
+    settling = 1
 
     unit: Spec
 
@@ -119,6 +121,11 @@ class WritableSpec(WrapperSpec):
     def lanes(self) -> int:
         """Elements a beat of the unit."""
         return self.unit.lanes
+
+    @property
+    def interval(self) -> int:
+        """Clocks a beat of the unit."""
+        return self.unit.interval
 
     @property
     def mask(self) -> bool:

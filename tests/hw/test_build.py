@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from building import around, build, content, small
 
-from hw import build as hw_build
+from hw.choosing import choose
 from hw.design import design
 from hw.manifest import load_build
 from hw.request import Request
+from hw.result import Candidate
 from nnlut_train import files, tables
 from nnlut_train.errors import UsageError
 from nnlut_train.formats import Format
@@ -30,8 +31,8 @@ def test_files_of_a_build(gelu):
     folder, printed = gelu
     found = content(folder)
     assert found.keys() == {
-        "gelu_int8.json", "gelu_int8.v", "tables/table.json", "vectors/input.hex",
-        "vectors/output.hex", "vectors/vectors.npz",
+        "gelu_int8.json", "gelu_int8.v", "report.html", "tables/table.json",
+        "vectors/input.hex", "vectors/output.hex", "vectors/vectors.npz",
     }  # fmt: skip
     manifest = json.loads(found.pop("gelu_int8.json"))
     assert manifest["files"] == {
@@ -192,7 +193,7 @@ def test_auto_takes_the_smallest_below_one_ulp(tmp_path, words):
 
 def candidate(arch, bound, area):
     cost = type("Cost", (), {"size": area})()
-    return hw_build.Candidate(arch, None, "", None, bound, cost)
+    return Candidate(arch, None, "", None, bound, cost)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +214,7 @@ def candidate(arch, bound, area):
 def test_choice(options, pwl, direct, wanted):
     request = Request(**{"op": "exp", **options})
     candidates = [candidate("pwl", *pwl), candidate("direct", *direct)]
-    assert hw_build._choose(request, candidates).arch == wanted
+    assert choose(request, candidates).arch == wanted
 
 
 def test_fold_none_implies_lines(tmp_path):

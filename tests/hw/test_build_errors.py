@@ -10,6 +10,7 @@ import pytest
 from building import around, build, content, one_error
 
 from hw import build as hw_build
+from hw import choosing
 from nnlut_train import files, tables
 from nnlut_train.errors import StepError
 from nnlut_train.formats import Format
@@ -24,7 +25,7 @@ def no_work(monkeypatch):
     def work(*_, **__):
         raise AssertionError("it began to work")
 
-    monkeypatch.setattr(hw_build, "design", work)
+    monkeypatch.setattr(choosing, "design", work)
 
 
 def changed(folder):

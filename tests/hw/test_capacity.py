@@ -10,6 +10,8 @@ from faults import spec_of
 from norms import affine, norm_spec
 from test_writable_units import UNITS
 
+from hw.design import design
+from hw.request import Request
 from hw.units import unit_of
 from sim.golden import WritableSpec
 
@@ -20,6 +22,8 @@ SPECS = {
     "short rows": lambda: spec_of("softmax", 5, length=40, entries=4),
     "four lanes": lambda: spec_of("softmax", 6, length=24, lanes=4, entries=4),
     "base2": lambda: spec_of("softmax", 6, length=24, method="base2"),
+    "kulisch": lambda: design(Request("softmax", 6, length=24, method="kulisch"), "direct"),
+    "rows of a beat": lambda: spec_of("softmax", 5, length=4, lanes=4, entries=4),
 }
 #: Of the units of one kind, one.
 GATED = ("gelu", "two lanes", "exp", "masked softmax", "norm", "one beat", "short rows", "base2")
@@ -75,6 +79,7 @@ def test_the_gate_takes_every_beat_that_the_unit_takes(name, stall):
     async def testbench(ctx):
         inside = left = 0
         stuck = False
+        await ctx.tick().repeat(WritableSpec.settling)
         for clock in range(8 * capacity + 200):
             # Output stuck for long, then free, so that the units are full, and empty again.
             if clock % (2 * capacity + 20) == 0:

@@ -106,7 +106,7 @@ def test_every_op_is_covered():
         ({"output_frac": -17}, r"^--output-frac must be -16 to 24, not -17$"),
         ({"output_frac": 25}, r"^--output-frac must be -16 to 24, not 25$"),
         ({"fit": "best"}, r"^--fit must be one of optimal, nn, .*, not 'best'$"),
-        ({"arch": "rom"}, r"^--arch must be one of auto, pwl, direct, not 'rom'$"),
+        ({"arch": "rom"}, r"^--arch must be one of auto, pwl, direct, .*, not 'rom'$"),
         ({"fold": "all"}, r"^--fold must be one of auto, none, not 'all'$"),
         ({"module": "2x"}, r"^--name must be a Verilog identifier, not '2x'$"),
         ({"arch": "direct", "bits": 13},
@@ -201,9 +201,9 @@ def test_default_segments():
 
 @pytest.mark.parametrize("op", OPS)
 def test_plain_lines_are_wanted_where_a_range_could_be_reduced(op):
-    assert Request(op).wanted == ("pwl", "direct")
+    assert {"pwl", "direct"} <= set(Request(op).wanted)
     reducible = op in (*ROW_OPS, *REDUCED, "sin", "cos")
-    assert Request(op, fold="none").wanted == (("pwl",) if reducible else ("pwl", "direct"))
+    assert Request(op, fold="none").wanted == (("pwl",) if reducible else Request(op).wanted)
 
 
 @pytest.mark.parametrize("option", [{"entries": 4}, {"fit": "nn"}, {"fit": "optimal"}])
@@ -217,8 +217,8 @@ def test_options_of_lines_imply_lines(option):
 
 
 def test_architectures():
-    assert Request("gelu", 12).possible == ("pwl", "direct")
-    assert Request("gelu", 13).possible == ("pwl",)
+    assert {"pwl", "direct"} < set(Request("gelu", 12).possible)
+    assert "direct" not in Request("gelu", 13).possible
     assert Request("softmax", 12).possible == ("pwl", "direct")
 
 
@@ -340,7 +340,7 @@ def test_fit_and_seed_reach_the_fitter(monkeypatch):
             problem.input, problem.output, problem.slope, problem.intercept, (), (0,), (0,)
         )
 
-    monkeypatch.setattr("hw.design.tables.fit.fit", record)
+    monkeypatch.setattr("hw.design.archs.fit.fit", record)
     design(Request("gelu", 4, fit="nn", seed=5), "pwl", progress=True)
     design(Request("gelu", 4), "pwl")
     design(Request("gelu", 4, fit="nn"), "direct")

@@ -142,7 +142,7 @@ def test_the_problem_of_a_folded_fit(monkeypatch):
         seen.append(problem)
         return problem.table((), (0,), (0,), {})
 
-    monkeypatch.setattr("hw.design.tables.fit.fit", record)
+    monkeypatch.setattr("hw.design.archs.fit.fit", record)
     spec = design(Request("tanh", 6, entries=5), "pwl")
     (problem,) = seen
     assert isinstance(problem, Problem)

@@ -9,7 +9,7 @@ from building import build, content, one_error, small
 from plans import planned
 from writing import driver_of
 
-from hw import build as hw_build
+from hw import choosing
 from hw.build import build as build_unit
 from hw.design import design
 from hw.manifest import load_build
@@ -51,7 +51,7 @@ def no_fits(monkeypatch):
     def design(*_, **__):
         raise AssertionError("it fits")
 
-    monkeypatch.setattr(hw_build, "design", design)
+    monkeypatch.setattr(choosing, "design", design)
 
 
 def test_a_unit_is_built_from_its_own_specification(plan, no_fits, capsys, tmp_path):

@@ -10,7 +10,7 @@ from amaranth.hdl import Module, Signal, signed, unsigned
 from amaranth.sim import Simulator
 
 from hw import build as hw_build
-from hw import fixed
+from hw import choosing, fixed
 from hw.manifest import load_build
 from nnlut_train import files, tables
 from nnlut_train.errors import UsageError
@@ -177,5 +177,5 @@ def test_out_below_a_file_is_told_before_the_work(tmp_path, monkeypatch):
     def work(*_, **__):
         raise AssertionError("it began to work")
 
-    monkeypatch.setattr(hw_build, "design", work)
+    monkeypatch.setattr(choosing, "design", work)
     assert hw_build.main(["--op", "gelu", "--bits", "4", "--out", "file/sub"]) == 2

@@ -229,7 +229,7 @@ def test_a_pause_of_the_output_is_caught(name, monkeypatch):
     # The queue itself takes two clocks.
     monkeypatch.setattr(type(spec), "latency_of", lambda self, length: real(self, length) + 2)
     run_bench(spec, Bubble(spec, at=10**4), runs)
-    assert "beats must take as many clocks" in caught(spec, Bubble(spec, at=20), runs)
+    assert "beats must take" in caught(spec, Bubble(spec, at=20), runs)
 
 
 @pytest.mark.parametrize("name", ["pwl", "exp", "softmax", "softmax direct"])

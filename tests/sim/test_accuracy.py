@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from hw.design import design
-from hw.request import Request
-from hw.result import ERROR_BOUND_ULP
+from hw.request import ERROR_BOUND_ULP, Request
 from nnlut_train.formats import Format
 from nnlut_train.functions import FUNCTIONS
 from nnlut_train.tables import DirectTable

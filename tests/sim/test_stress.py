@@ -50,7 +50,8 @@ def test_no_beat_is_lost_doubled_or_wrong(name, tmp_path):
 MORE = [
     *({"op": op, "arch": arch} for op in FUNCTIONS for arch in ("pwl", "direct")),
     {"op": "tanh", "bits": 12}, {"op": "exp", "bits": 16, "entries": 16},
-    {"op": "mish", "bits": 32},
+    {"op": "mish", "bits": 32}, {"op": "gelu", "precision": "fp16", "entries": 8},
+    {"op": "exp", "precision": "fp32", "entries": 4, "tables": "writable"},
     *({"op": "softmax", "bits": 5, "length": 12, "method": method, "lanes": 4, "mask": True}
       for method in METHODS["softmax"]),
     {"op": "softmax", "bits": 5, "length": 8, "method": "rexp", "precision": "int16"},

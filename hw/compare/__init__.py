@@ -1,0 +1,1 @@
+"""``python -m hw.compare``: every unit, precision and architecture, on every target, in one run."""

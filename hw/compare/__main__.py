@@ -1,0 +1,7 @@
+"""Entry point of ``python -m hw.compare``."""
+
+import sys
+
+from .command import main
+
+sys.exit(main())

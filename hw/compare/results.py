@@ -1,0 +1,114 @@
+"""Runs a comparison: every point on every target, several at once."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from nnlut_train.errors import InfeasibleError, StepError
+from sim.golden import Spec
+from sim.measure import measure
+
+from .. import cache
+from ..activity import realistic
+from ..design import design
+from ..report import latency_text
+from ..synth import synthesize
+from ..verilog import to_verilog
+from .points import Point
+from .targets import Target
+
+__all__ = ["SCHEMA", "figures_of", "run"]
+
+SCHEMA = 1
+#: Random rows that row units are measured by.
+ROWS = 2000
+#: Groups whose gates are to reach the clock of their library, with the power at it; no FPGAs.
+#: The others' gates are the fewest, whatever their clock.
+CLOCKED = frozenset({"baselines", "ibert"})
+
+
+def figures_of(cost: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figures of a cost's JSON that are kept: not its cells."""
+    names = ("area", "sequential_area", "combinational_area", "unit", "flip_flops", "luts",
+             "lutram", "bram", "dsp", "clock_ns", "untimed")  # fmt: skip
+    kept = {name: cost[name] for name in names if cost.get(name) is not None}
+    timing = cost.get("timing")
+    if timing is not None:
+        kept |= {"slack_ns": timing["slack_ns"], "fmax_mhz": timing["fmax_mhz"]}
+        if timing.get("power"):
+            kept["power_mw"] = timing["power"]["total"]
+    return kept
+
+
+def _cost(point: Point, target: Target, spec: Spec, verilog: str) -> dict[str, Any]:
+    clocked = point.group in CLOCKED and target.clock_ns is not None
+    cost = synthesize(
+        verilog, point.request.name, target.kind, liberty=target.liberty,
+        bram="auto" if point.group == "rows" else "off",
+        clock_ns=target.clock_ns if clocked else None,
+        stimuli=realistic(spec) if clocked else None,
+    )  # fmt: skip
+    return figures_of(cost.to_json())
+
+
+def _measured(point: Point, chosen: Sequence[Target], folder: Path | None) -> dict[str, Any]:
+    """Return the record of one point; in a process of its own."""
+    request = point.request
+    record: dict[str, Any] = {
+        "group": point.group, "name": point.name, "op": request.op, "bits": request.bits,
+        "arch": point.arch, "options": dict(point.options), "costs": {},
+    }  # fmt: skip
+    with cache.use(folder):
+        try:
+            spec = design(request, point.arch)
+            verilog = to_verilog(spec, request.name, "")
+            accuracy, bound = measure(spec, request.ops, rows=ROWS)
+            record |= {"kind": spec.bare.kind, "latency": latency_text(spec),
+                       "interval": spec.interval, "max_ulp": accuracy.max_ulp,
+                       "rms_ulp": accuracy.rms_ulp, "bound_ulp": bound}  # fmt: skip
+            for target in chosen:
+                if point.group in CLOCKED and target.kind != "generic":
+                    continue
+                record["costs"][target.name] = _cost(point, target, spec, verilog)
+        except InfeasibleError as error:
+            record["refused"] = str(error)
+        except StepError as error:
+            raise StepError(f"{point.group}: {point.name}: {error}") from error
+    return record
+
+
+def run(
+    chosen: Sequence[Point], targets: Sequence[Target], *, jobs: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield the record of each point, in their order; several are in work at the same time.
+
+    What was synthesised before is taken from the cache in use (`hw.cache`), so a run that was
+    interrupted goes on where it was.
+
+    Parameters
+    ----------
+    chosen : sequence of Point
+        The units.
+    targets : sequence of Target
+        What each is synthesised for, where it makes sense.
+    jobs : int, optional
+        How many at once; by default one a core.
+
+    Raises
+    ------
+    StepError
+        If a synthesis fails.
+    """
+    folder = cache.folder()
+    with ProcessPoolExecutor(jobs or os.cpu_count()) as pool:
+        futures = [pool.submit(_measured, point, targets, folder) for point in chosen]
+        try:
+            for future in tqdm(futures, desc="compare", unit="unit", disable=None):
+                yield future.result()
+        finally:
+            for future in futures:
+                future.cancel()
