@@ -77,6 +77,8 @@ tee -q -o {STAT} stat -top {top} -json
     if dsp and fpga_cells.resources(target, cells)["dsp"] > dsp:
         # Yosys takes multipliers for all products or for none.
         script, written, cells = synthesised(options)
+    # First, as it tells a cell that is not known.
+    counts = fpga_cells.resources(target, cells)
     cost = FpgaCost(
         design=top,
         target=target,
@@ -84,7 +86,7 @@ tee -q -o {STAT} stat -top {top} -json
         bram_policy=bram,
         cells=cells,
         bram_kinds=fpga_cells.block_rams(target, cells),
-        **fpga_cells.resources(target, cells),
+        **counts,
     )
     if device is None or placing is None:
         return cost

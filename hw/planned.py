@@ -8,7 +8,6 @@ from typing import Any, Self, get_args
 import numpy as np
 
 from nnlut_train.errors import UsageError, where
-from nnlut_train.tables import PwlTable
 from sim.golden import SharedSpec, Spec, WritableSpec, spec_from_json
 
 from .choices import EPS, OPS, ROW_OPS
@@ -33,7 +32,10 @@ _KINDS = {
     "exp": {"ibert": "iexp"},
     "sqrt": {"ibert": "isqrt"},
 }  # fmt: skip
-_UNARY = ("pwl", "direct", "exp", "log", "reciprocal", "sine", "indexed", "shiftadd")
+_UNARY = (
+    "pwl", "direct", "exp", "log", "reciprocal", "sine", "delta", "minimised", "multipartite",
+    "indexed", "shiftadd",
+)  # fmt: skip
 
 
 def fields_of(data: Any, wanted: Sequence[str], optional: Sequence[str] = ()) -> dict[str, Any]:
@@ -100,11 +102,12 @@ def _check_kind(request: Request, arch: str, spec: Spec) -> None:
         right = bare.kind in _UNARY
     if not right:
         raise UsageError(f"spec must be of {op} by {request.method}, not of kind {bare.kind}")
-    looked_up = [table for name, table in spec.tables() if name not in bare.positional]
-    lines = any(isinstance(table, PwlTable) for table in looked_up)
-    if arch != "integer" and lines != (arch == "pwl"):
+    kinds = {table.kind for name, table in spec.tables() if name not in bare.positional}
+    # Beside lines there may be a direct table.
+    others = sorted(kinds - {"direct"})
+    if arch != "integer" and arch != (others[0] if others else "direct"):
         raise UsageError(
-            f"arch must be that of the spec's tables, {'pwl' if lines else 'direct'}, not {arch}"
+            f"arch must be that of the spec's tables, {' and '.join(sorted(kinds))}, not {arch}"
         )
 
 

@@ -280,8 +280,8 @@ class Tables:
         wanted = Wanted(
             name, target, inputs, output, entries, objective, reference, weights, nn_signs, fold
         )
-        # Below the bound, where none is asked for.
-        bound = math.nextafter(ERROR_BOUND_ULP, 0.0)
+        # Below the bound, where none is asked for, however the results were computed.
+        bound = ERROR_BOUND_ULP - 2.0**-20
         if request.max_error is not None:
             bound = request.max_error
         fitting = Fitting(

@@ -14,6 +14,7 @@ import hw.units.exp
 import hw.units.log
 import hw.units.pwl
 import hw.units.reciprocal
+import hw.units.scale
 import hw.units.softmax
 from hw.pipeline import Pipe
 from hw.units import unit_of
@@ -126,6 +127,11 @@ def test_a_flipped_bit_of_a_table_in_softmax_is_caught(arch, unit, field):
     assert tried == 4
 
 
+def last_stage(name):
+    """Return the module that has the last stages of a unit."""
+    return hw.units.scale if name in ("exp", "reciprocal") else getattr(hw.units, name)
+
+
 # A pipeline register too many or too few.
 
 
@@ -228,14 +234,13 @@ def test_a_dropped_saturation_is_caught(monkeypatch, name):
         table = replace(table, intercepts=intercepts, slopes=(*table.slopes[:-1], table.slope.max))
         spec = replace(spec, table=table)
     run_bench(spec, unit_of(spec))
-    module = getattr(hw.units, name)
-    monkeypatch.setattr(module, "saturate", cut_off)
+    monkeypatch.setattr(last_stage(name), "saturate", cut_off)
     caught(spec)
 
 
 def test_a_dropped_overflow_of_exp_is_caught(monkeypatch):
     spec = spec_of("exp")
-    real = hw.units.exp.Mux
+    real = hw.units.scale.Mux
 
     def faulty(condition, yes, no):
         # The one that puts the largest code in place of results from 2**integer_bits on.
@@ -244,13 +249,13 @@ def test_a_dropped_overflow_of_exp_is_caught(monkeypatch):
         )  # fmt: skip
 
     run_bench(spec, unit_of(spec))
-    monkeypatch.setattr(hw.units.exp, "Mux", faulty)
+    monkeypatch.setattr(hw.units.scale, "Mux", faulty)
     caught(spec)
 
 
 @pytest.mark.parametrize(("name", "end"), [("reciprocal", "max"), ("log", "min")])
 def test_a_wrong_result_for_zero_is_caught(monkeypatch, name, end):
-    spec, module = spec_of(name), getattr(hw.units, name)
+    spec, module = spec_of(name), last_stage(name)
     wanted, real = getattr(spec.output, end), module.Mux
 
     def faulty(condition, yes, no):
@@ -279,7 +284,7 @@ def test_a_wrong_exponent_of_log_is_caught(fault):
 def test_truncation_in_place_of_rounding_is_caught(monkeypatch, name):
     spec = UNITS[name]()
     run_bench(spec, unit_of(spec))
-    monkeypatch.setattr(getattr(hw.units, name), "round_shift", truncate)
+    monkeypatch.setattr(last_stage(name), "round_shift", truncate)
     caught(spec)
 
 

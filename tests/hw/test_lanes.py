@@ -179,6 +179,8 @@ def test_a_lane_that_is_kept_in_part_is_no_element_and_is_flagged(keep, elements
         ctx.set(dut.aresetn, 0)
         await tick()
         ctx.set(dut.aresetn, 1)
+        for _ in range(spec.settling):
+            await tick()
         ctx.set(dut.s_axis_tdata, sent[0] | sent[1] << 16)
         ctx.set(dut.s_axis_tkeep, keep)
         ctx.set(dut.s_axis_tlast, 1)

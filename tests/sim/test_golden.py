@@ -11,6 +11,7 @@ from hw.choices import FOLD_CHOICES
 from hw.design import design
 from hw.request import Request
 from nnlut_train.errors import UsageError
+from nnlut_train.files import _KINDS as TABLE_KINDS
 from nnlut_train.formats import Format
 from nnlut_train.functions import FUNCTIONS
 from nnlut_train.tables import DirectTable, PwlTable
@@ -357,7 +358,7 @@ DIRECT_TABLE = DirectTable(Format(True, 1, 0), Format(True, 2, 0), (0, 1)).to_js
          WRONG_KIND),
         (GELU, "table", DELETE, "spec: pwl.table is missing"),
         (GELU, "table", DIRECT_TABLE, "spec: pwl.table must be a pwl"),
-        (GELU, "table", 7, "table: kind must be one of direct, pwl, float_pwl, minimised"),
+        (GELU, "table", 7, f"table: kind must be one of {', '.join(TABLE_KINDS)}"),
         (GELU, "table.slopes", [1], "table: breakpoints must have 0 values, not 15"),
         (EXP, "input", "8.4",
          "a format must read like s8.4 or u8.8 (sign, bits, fraction bits), not '8.4'"),
