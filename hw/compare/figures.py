@@ -37,7 +37,7 @@ def draw(results: Mapping[str, Any], target: str, ops: Sequence[str], file: Path
     import matplotlib
 
     matplotlib.use("agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     points = [p for p in results["points"] if p["group"] == "functions" and target in p["costs"]]
     archs = sorted({p["arch"] for p in points})
@@ -65,6 +65,10 @@ def draw(results: Mapping[str, Any], target: str, ops: Sequence[str], file: Path
                 axis.annotate(f"{bits} bit", front[0], xytext=(0, 7), textcoords="offset points",
                               ha="center", color="0.35", fontsize=8)  # fmt: skip
             axis.set(title=op, xscale="log", yscale="log", xlabel=f"area, {unit}")
+            for side in (axis.xaxis, axis.yaxis):
+                side.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+                side.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
+                side.set_minor_formatter(ticker.NullFormatter())
             axis.grid(True, which="major", color="0.9")
         for axis in list(axes.flat)[len(ops) :]:
             axis.set_axis_off()
