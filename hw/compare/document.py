@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from .points import LINES
+
 __all__ = ["BLOCKS", "blocks", "fill"]
 
 _Points = Sequence[Mapping[str, Any]]
@@ -65,7 +67,7 @@ def _chosen(points: _Points) -> str:
         for bits in sorted({p["bits"] for p in points}):
             mine = _plain(points, op, bits)
             # Of plain lines and lines behind a range reduction, the smaller one is the measure.
-            lines = [p for p in mine if p["arch"] == "pwl"]
+            lines = [p for p in mine if p["options"].get("entries") == LINES]
             for name in names:
                 reference = min(lines, key=lambda p: _scalar(p["costs"][name]))
                 good = [p for p in mine if p["max_ulp"] <= reference["max_ulp"]]

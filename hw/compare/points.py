@@ -1,20 +1,26 @@
 """What is compared: the units, and for which targets each."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from ..choices import ARCH_BITS_MAX, SLOW_ARCHS
+from nnlut_train.functions import FUNCTIONS as FUNCTION
+
+from ..choices import ARCH_BITS_MAX, LINE_ARCHS, SLOW_ARCHS
 from ..request import Request
 
-__all__ = ["FUNCTIONS", "GROUPS", "Point", "points"]
+__all__ = ["FUNCTIONS", "GROUPS", "LINES", "Point", "lines", "points"]
 
 #: The functions that are compared in every width and architecture.
 FUNCTIONS = ("exp", "gelu", "silu", "sigmoid", "tanh", "reciprocal", "rsqrt")
 #: Widths that are compared.
 WIDTHS = (8, 12, 16)
+#: Segments of the papers' units.
+LINES = 16
+#: Architectures that get smaller with the error they may have; the others round correctly.
+BOUNDED = ("indexed", "shiftadd", "multipartite")
 
 
 @dataclass(frozen=True)
@@ -29,11 +35,15 @@ class Point:
         Of the `Request`.
     arch : str
         Its architecture.
+    as_lines : bool
+        Whether its error may be as large as that of the papers' 16 lines (`lines`), in place of
+        the architecture's own bound.
     """
 
     group: str
     options: tuple[tuple[str, Any], ...]
     arch: str
+    as_lines: bool = False
 
     @cached_property
     def request(self) -> Request:
@@ -46,21 +56,43 @@ class Point:
         said = [self.request.name, self.arch]
         shown = {"entries", "fold", "length", "stages"}
         said += [f"{name}={value}" for name, value in self.options if name in shown]
-        return " ".join(said)
+        return " ".join([*said, "as lines"] if self.as_lines else said)
 
 
 def _point(group: str, chosen: str, **options: Any) -> Point:
     return Point(group, tuple(options.items()), chosen)
 
 
+def lines(op: str, bits: int) -> tuple[Point, Point]:
+    """Return the papers' unit, 16 lines: of the whole function, and of its reduced range."""
+    whole, reduced = (
+        _point("functions", "pwl", op=op, bits=bits, entries=LINES, fold=fold, arch="pwl")
+        for fold in ("none", "auto")
+    )
+    return whole, reduced
+
+
+def _folds(op: str, arch: str) -> tuple[str, ...]:
+    """Return the folds with which an architecture gets smaller with the error it may have."""
+    if arch not in BOUNDED:
+        return ()
+    # Where there is a range reduction, a table of the whole function may be the smaller one.
+    return ("auto", "none") if arch in LINE_ARCHS and not FUNCTION[op].symmetry else ("auto",)
+
+
 def _functions() -> Iterator[Point]:
-    """Every function in every width and architecture, and the papers' 16 plain lines."""
+    """Every function in every width and architecture, and the papers' 16 lines."""
     for op in FUNCTIONS:
         for bits in WIDTHS:
+            yield from lines(op, bits)
+            if bits > WIDTHS[0]:  # of the narrowest, 16 lines are all that it has by itself
+                yield _point("functions", "pwl", op=op, bits=bits, arch="pwl")
             for arch, most in ARCH_BITS_MAX.items():
-                if bits <= most and arch not in SLOW_ARCHS:
+                if bits <= most and arch not in ("pwl", *SLOW_ARCHS):
                     yield _point("functions", arch, op=op, bits=bits, arch=arch)
-            yield _point("functions", "pwl", op=op, bits=bits, entries=16, fold="none")
+                    for fold in _folds(op, arch):
+                        one = _point("functions", arch, op=op, bits=bits, arch=arch, fold=fold)
+                        yield replace(one, as_lines=True)
 
 
 def _baselines() -> Iterator[Point]:

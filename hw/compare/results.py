@@ -1,8 +1,10 @@
 """Runs a comparison: every point on every target, several at once."""
 
+import functools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,10 @@ from .. import cache
 from ..activity import realistic
 from ..design import design
 from ..report import latency_text
+from ..request import Request
 from ..synth import synthesize
 from ..verilog import to_verilog
-from .points import Point
+from .points import Point, lines
 from .targets import Target
 
 __all__ = ["SCHEMA", "figures_of", "run"]
@@ -55,15 +58,37 @@ def _cost(point: Point, target: Target, spec: Spec, verilog: str) -> dict[str, A
     return figures_of(cost.to_json())
 
 
+@functools.cache
+def _lines_error(op: str, bits: int) -> float:
+    """Return the largest error of the papers' 16 lines in ulp, of those with the fewer gates."""
+    found = []
+    for point in lines(op, bits):
+        spec = design(point.request, "pwl")
+        verilog = to_verilog(spec, point.request.name, "")
+        area = synthesize(verilog, point.request.name, "generic").size
+        found.append((area, measure(spec, point.request.ops)[0].max_ulp))
+    return min(found)[1]
+
+
+def _request(point: Point) -> Request:
+    """Return what is built: that of the point, with the bound of lines where it has theirs."""
+    request = point.request
+    if not point.as_lines:
+        return request
+    # `Request.max_error` is at least half an ulp: correct rounding.
+    return replace(request, max_error=max(0.5, _lines_error(request.op, request.bits)))
+
+
 def _measured(point: Point, chosen: Sequence[Target], folder: Path | None) -> dict[str, Any]:
     """Return the record of one point; in a process of its own."""
-    request = point.request
     record: dict[str, Any] = {
-        "group": point.group, "name": point.name, "op": request.op, "bits": request.bits,
+        "group": point.group, "name": point.name, "op": point.request.op,
+        "bits": point.request.bits,
         "arch": point.arch, "options": dict(point.options), "costs": {},
     }  # fmt: skip
     with cache.use(folder):
         try:
+            request = _request(point)
             spec = design(request, point.arch)
             verilog = to_verilog(spec, request.name, "")
             accuracy, bound = measure(spec, request.ops, rows=ROWS)
