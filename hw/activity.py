@@ -33,6 +33,7 @@ from nnlut_train.errors import UsageError
 from nnlut_train.float_table import FloatTable
 from nnlut_train.floats import FLOATS
 from nnlut_train.formats import Format
+from nnlut_train.reading import read_arrays
 from sim.golden import SharedSpec, Spec
 from sim.stimuli import Stimulus
 from sim.vectors import Vectors, vectors_of
@@ -193,11 +194,10 @@ def user_stimuli(spec: Spec, path: Path) -> Stimuli:
         return UsageError(f"--vectors must be a .npy file of integer codes, not {path}: {why}")
 
     try:
-        with path.open("rb") as file:
-            array = np.load(file, allow_pickle=False)
+        array = read_arrays(path)
     except OSError as error:
         raise wrong(error.strerror or error) from error
-    except (ValueError, EOFError) as error:
+    except ValueError as error:
         raise wrong(error) from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "iu":
         raise wrong("it is no array of integers")

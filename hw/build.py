@@ -22,9 +22,11 @@ import numpy as np
 from nnlut_train import cli
 from nnlut_train.errors import UsageError
 from sim.bench import run_bench
+from sim.cocotb_files import cocotb_files
 from sim.golden import Spec, WritableSpec
 from sim.golden.register_files import files_of
 from sim.golden.register_map import register_map
+from sim.measure import how_proved
 from sim.vectors import hex_fields, make_vectors
 
 from . import liberty as liberty_files
@@ -37,7 +39,7 @@ from .html import page
 from .manifest import check_folder, check_parent, split_tables, write_folder
 from .plan import Plan
 from .request import Request
-from .result import Result
+from .result import Candidate, Result
 from .shared_report import separate_units, shared_to_json, submit_separate
 from .synth import TARGETS, synthesize
 from .units import unit_of
@@ -46,9 +48,12 @@ from .verilog import to_verilog
 __all__ = ["build", "main"]
 
 
-def _finite(bound: float | None) -> float | None:
-    """Return a bound as JSON can hold it: null where there is none."""
-    return None if bound is None or not math.isfinite(bound) else bound
+def _proved(candidate: Candidate) -> dict[str, float | str | None]:
+    """Return the proven bound as JSON can hold it, null where there is none, and its proof."""
+    bound = candidate.bound_ulp
+    if bound is None or not math.isfinite(bound):
+        return {"bound_ulp": None, "proved": None}
+    return {"bound_ulp": bound, "proved": how_proved(candidate.spec)}
 
 
 def build(
@@ -149,6 +154,7 @@ def build(
         with step("simulate"):
             bench = run_bench(chosen.spec, unit_of(chosen.spec), seed=request.seed)
             vectors = make_vectors(chosen.spec, request.seed)
+            cocotb = dict(cocotb_files(chosen.spec, request.name, request.seed))
         with step("synthesise"):
             reported = [chosen.cost, *(cost.result() for cost in more)]
             replaced = separate()
@@ -161,6 +167,7 @@ def build(
     registers = register_map(chosen.spec) if isinstance(chosen.spec, WritableSpec) else None
     files |= files_of(registers, request.name) if registers else {}
     files |= {f"vectors/{name}": data for name, data in vectors.files(widths, user_bits).items()}
+    files |= {f"cocotb/{name}": data for name, data in cocotb.items()}
     manifest = {
         "description": description,
         "command": command,
@@ -172,7 +179,7 @@ def build(
         | {"measured": {str(length): clocks for length, clocks in bench.latency.items()}},
         "throughput": {"elements_per_clock": bench.throughput},
         "lanes": lanes,
-        "accuracy": chosen.accuracy.to_json() | {"bound_ulp": _finite(chosen.bound_ulp)},
+        "accuracy": chosen.accuracy.to_json() | _proved(chosen),
         "simulation": [
             {"run": run.name, "rows": run.rows, "beats": run.beats, "results": run.results}
             for run in bench.runs
@@ -180,8 +187,7 @@ def build(
         **({"clock": clocked[chosen.arch].to_json()} if clocked else {}),
         "cost": [cost.to_json() for cost in reported],
         "other_architectures": {
-            c.arch: {"cost": c.cost.to_json(), "max_ulp": c.accuracy.max_ulp,
-                     "bound_ulp": _finite(c.bound_ulp)}
+            c.arch: {"cost": c.cost.to_json(), "max_ulp": c.accuracy.max_ulp, **_proved(c)}
             for c in candidates if c is not chosen
         } | {each: {"refused": why} for each, why in refused.items()},
         "folds": {
@@ -207,7 +213,7 @@ def build(
     return Result(
         request, chosen, rest, bench, reported, folder, [f"{request.name}.json", *sorted(files)],
         earlier if earlier != command else "", time.monotonic() - began, replaced,
-        planned=spec is not None,
+        planned=spec is not None, refused=refused,
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nnlut_train.errors import UsageError
+from nnlut_train.reading import parse_json, read_json
 
 __all__ = ["cached", "default_folder", "digest", "folder", "use"]
 
@@ -119,11 +120,11 @@ def cached(key: Mapping[str, Any], make: Callable[[], dict[str, Any]]) -> dict[s
 
 def _load(path: Path, name: str) -> dict[str, Any] | None:
     try:
-        entry = json.loads(path.read_text(encoding="utf-8"))
+        entry = read_json(path)
         if entry["key"] == name and entry["sha256"] == digest(entry["value"]):
-            value = json.loads(entry["value"])
+            value = parse_json(entry["value"])
             return value if isinstance(value, dict) else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
     return None
 
@@ -136,7 +137,9 @@ def _store(path: Path, name: str, text: str) -> None:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(entry)
         os.replace(partial, path)
-    except OSError:
+    except BaseException as error:
         if partial is not None:
             with contextlib.suppress(OSError):
                 os.unlink(partial)
+        if not isinstance(error, OSError):
+            raise

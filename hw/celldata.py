@@ -127,7 +127,15 @@ def _cells(text: str) -> Iterator[tuple[str, int, int, int]]:
 @functools.lru_cache(maxsize=8)
 def _details(library: Library) -> dict[str, Detail]:
     text = text_of(library)
-    return {name: _detail(text[body : end - 1]) for name, _, body, end in _cells(text)}
+    found = {}
+    for name, _, body, end in _cells(text):
+        try:
+            found[name] = _detail(text[body : end - 1])
+        except ValueError as error:
+            raise UsageError(
+                f"{library.file}: the cell {name} must have numbers: {error}"
+            ) from error
+    return found
 
 
 def details(libraries: Sequence[Library], names: Collection[str]) -> dict[str, Detail]:
@@ -166,10 +174,20 @@ def time_unit_ps(library: Library) -> float:
         If the unit is 0.
     """
     unit = _TIME_UNIT.search(text_of(library))
-    found = 1e3 if unit is None else float(unit[1]) * _PICOSECONDS[unit[2]]
-    if found <= 0:
-        raise UsageError(f"{library.file} must have a time_unit above 0")
-    return found
+    if unit is None:
+        return 1e3
+    return _positive(unit[1], f"{library.file} must have a time_unit") * _PICOSECONDS[unit[2]]
+
+
+def _positive(text: str, what: str) -> float:
+    """Return a number; raise UsageError unless it is above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise UsageError(f"{what} above 0, not {text:.40}")
+    return number
 
 
 def pin_text(library: Library, cell: str, pin: str, keyword: str) -> str:
@@ -231,7 +249,8 @@ def capacitance_unit_ff(library: Library) -> float:
     unit = _CAPACITANCE.search(text_of(library))
     if unit is None:
         raise UsageError(f"{library.file} must have a capacitive_load_unit in ff or pf")
-    return float(unit[1]) * (1.0 if unit[2].lower() == "f" else 1e3)
+    number = _positive(unit[1], f"{library.file} must have a capacitive_load_unit")
+    return number * (1.0 if unit[2].lower() == "f" else 1e3)
 
 
 def has_timing(libraries: Sequence[Library]) -> bool:

@@ -24,7 +24,7 @@ from it is `other`.
 from collections.abc import Callable
 from dataclasses import replace
 
-from amaranth.hdl import Cat, Const, Module, Value
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -56,8 +56,11 @@ PARTS = ("storage", "select", "arithmetic", "pipeline", "other", "total")
 class _Wires(Pipe):
     """A pipeline whose registers are wires: what is left is its logic."""
 
-    def _register(self, name: str, value: Value, stage: int, *, reset: bool = False) -> Value:
-        return value
+    def _register(self, name: str, value: Value, stage: int, *, reset: bool = False) -> Signal:
+        # A signal, not the expression: that would be emitted again wherever it is used.
+        wire = Signal(value.shape(), name=f"{self.name}s{stage}_{name}")
+        self.m.d.comb += wire.eq(value)
+        return wire
 
 
 class _OneLine(Constants):

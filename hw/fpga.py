@@ -14,7 +14,7 @@ from nnlut_train.errors import StepError
 
 from . import cells as fpga_cells
 from . import yosys
-from .cache import digest
+from .cache import cached, digest
 from .cost import FpgaCost
 from .devices import Device
 from .ecp5 import pack
@@ -66,7 +66,14 @@ flatten
 tee -q -o {STAT} stat -top {top} -json
 """
         script += f"write_json {_UNIT}\n" * (device is not None)
-        written = yosys.run(script, {"design.v": verilog}, outputs, step=step)
+        key = {"result": "fpga 1", "design": digest(verilog), "script": script,
+               "yosys": yosys.version()}  # fmt: skip
+
+        def make() -> dict[str, str]:
+            files = yosys.run(script, {"design.v": verilog}, outputs, step=step)
+            return {name: content.decode() for name, content in files.items()}
+
+        written = {name: text.encode() for name, text in cached(key, make).items()}
         return script, written, cell_counts(read_stat(written[STAT], step), step)
 
     options = " -nobram" * (bram == "off")

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nnlut_train import interrupt
 from nnlut_train.errors import StepError
 
 from . import clockgate, yosys
@@ -66,9 +67,7 @@ def version() -> str | None:
 
 @functools.cache
 def _version(program: str) -> str:
-    done = subprocess.run(
-        [program, "-V"], capture_output=True, text=True, errors="replace", check=False
-    )
+    done = interrupt.run([program, "-V"], capture_output=True, text=True, errors="replace")
     number = re.match(r"Icarus Verilog version (\S+)", done.stdout)
     if number is None:
         raise StepError(f"{program} does not tell its version, as Icarus Verilog does")
@@ -200,9 +199,9 @@ class _Simulation:
         self._tool(["iverilog", "-g2005", "-o", "gates.vvp", "bench.v", "gates.v", "cells.v"])
 
     def _tool(self, command: Sequence[str]) -> str:
-        done = subprocess.run(
+        done = interrupt.run(
             command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, errors="replace", check=False,
+            stderr=subprocess.STDOUT, text=True, errors="replace",
         )  # fmt: skip
         if done.returncode != 0:
             said = done.stdout.strip().splitlines() or ["nothing"]

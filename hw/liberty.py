@@ -7,6 +7,8 @@ or latches, which are statements whose form does not vary between vendors; Yosys
 import functools
 import gzip
 import hashlib
+import io
+import math
 import re
 import zlib
 from collections.abc import Iterable
@@ -14,12 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnlut_train.errors import UsageError
+from nnlut_train.reading import read_bytes
 
-_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
-_LIBRARY = re.compile(r"^\s*library\s*\(\s*\"?([^\")]*?)\"?\s*\)", re.MULTILINE)
+#: Bytes of a library at most, unpacked.
+LIMIT = 1 << 30
+# Every pattern takes time in proportion to the text, whatever that is: repetitions do not give
+# back (`*+`), and names have an end. A comment without one goes to the end of the file.
+_COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
+_LIBRARY = re.compile(r"^[^\S\n]*+library\s*+\(\s*+\"?([^\")\n]{0,255}+)\"?\s*+\)", re.MULTILINE)
 # `\b` leaves out test_cell and scaled_cell, which repeat a part of the cell they are in.
-_CELL = re.compile(r"\bcell\s*\(\s*\"?([^\")\s]+)\"?\s*\)\s*\{")
-_AREA = re.compile(r"\barea\s*:\s*\"?([-+.\deE]+)")
+_CELL = re.compile(r"\bcell\s*+\(\s*+\"?([^\")\s]{1,255}+)\"?\s*+\)\s*+\{")
+_AREA = re.compile(r"\barea\s*+:\s*+\"?([-+.\deE]{1,40}+)")
 _FLIP_FLOP = re.compile(r"\b(?:ff|ff_bank)\s*\(")
 _LATCH = re.compile(r"\b(?:latch|latch_bank|statetable)\s*\(")
 _DONT_USE = re.compile(r"\bdont_use\s*:\s*\"?true")
@@ -94,15 +101,18 @@ def read(path: Path) -> Library:
         return UsageError(f"{path} must be a liberty cell library: {why}")
 
     try:
-        raw = path.read_bytes()
+        raw = read_bytes(path, LIMIT)
     except OSError as error:
         raise wrong(error.strerror or str(error)) from error
     content = raw
     if raw.startswith(_GZIP_MAGIC) or path.suffix == ".gz":
         try:
-            content = gzip.decompress(raw)
+            with gzip.GzipFile(fileobj=io.BytesIO(raw)) as file:
+                content = file.read(LIMIT + 1)
         except (OSError, EOFError, zlib.error) as error:
             raise wrong(f"it is not a complete gzip file ({error})") from error
+        if len(content) > LIMIT:
+            raise wrong(f"it must unpack to at most {LIMIT:,} bytes")
     text = _plain(content)
     library = _LIBRARY.search(text)
     if library is None:
@@ -111,11 +121,15 @@ def read(path: Path) -> Library:
     if not starts:
         raise wrong("it has no `cell (...)`")
     ends = [*(start.start() for start in starts[1:]), len(text)]
-    cells = {
-        start[1]: _cell(text[start.end() : end]) for start, end in zip(starts, ends, strict=True)
-    }
+    try:
+        cells = {
+            start[1]: _cell(text[start.end() : end])
+            for start, end in zip(starts, ends, strict=True)
+        }
+    except ValueError as error:
+        raise wrong(str(error)) from error
     digest = hashlib.sha256(raw).hexdigest()
-    return Library(path.name, library[1], digest, content, cells)
+    return Library(path.name, library[1].strip(), digest, content, cells)
 
 
 def _plain(content: bytes) -> str:
@@ -129,10 +143,18 @@ def text_of(library: Library) -> str:
     return _plain(library.content).replace("\\\r\n", " ").replace("\\\n", " ")
 
 
+def _number(text: str) -> float:
+    """Return an area; raise ValueError if it is none."""
+    area = float(text)
+    if not 0 <= area < math.inf:
+        raise ValueError(f"an area must be a number, 0 or more, not {text}")
+    return area
+
+
 def _cell(body: str) -> Cell:
     area = _AREA.search(body)
     return Cell(
-        area=None if area is None else float(area[1]),
+        area=None if area is None else _number(area[1]),
         # A plain search for a word is a hundred times faster than one by a pattern.
         flip_flop="ff" in body and _FLIP_FLOP.search(body) is not None,
         latch=("latch" in body or "statetable" in body) and _LATCH.search(body) is not None,

@@ -2,20 +2,33 @@
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from nnlut_train import scratch
 from nnlut_train.errors import UsageError
-from nnlut_train.files import dump, load
+from nnlut_train.files import dump, load, write_bytes
+from nnlut_train.interrupt import held
+from nnlut_train.reading import read_bytes, read_json, read_text
 from sim.golden import Spec, spec_from_json
 
-__all__ = ["Build", "check_folder", "check_parent", "load_build", "split_tables", "write_folder"]
+from .checks import is_identifier
+
+__all__ = [
+    "Build",
+    "check_folder",
+    "check_parent",
+    "load_build",
+    "rewrite",
+    "split_tables",
+    "write_folder",
+]
 
 SCHEMA = 2
+#: The folder, in a build's, that its cocotb bench writes into: no part of the build.
+WORK = "cocotb/work"
 
 
 @dataclass(frozen=True)
@@ -43,6 +56,20 @@ class Build:
         """The Verilog file."""
         return self.folder / self.manifest["verilog"]
 
+    def text(self) -> str:
+        """Return the Verilog.
+
+        Raises
+        ------
+        UsageError
+            If it cannot be read.
+        """
+        try:
+            return read_text(self.verilog)
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise UsageError(f"{self.verilog}: cannot be read: {why}") from error
+
     def spec(self) -> Spec:
         """Return the specification, its tables read from their files.
 
@@ -58,9 +85,7 @@ class Build:
             if not isinstance(value, dict):
                 return value
             if value.keys() == {"file", "sha256"}:
-                if not isinstance(value["file"], str):
-                    raise UsageError(f"{self.folder}: a table's file must be a name")
-                table = load(self.folder / value["file"])
+                table = load(self.folder / _inside(self.folder, value["file"]))
                 if table.sha256 != value["sha256"]:
                     raise UsageError(
                         f"{self.folder / value['file']}: must be the table that was built "
@@ -70,6 +95,14 @@ class Build:
             return {key: inline(inner) for key, inner in value.items()}
 
         return spec_from_json(inline(self.manifest.get("spec")))
+
+
+def _inside(folder: Path, name: Any) -> str:
+    """Return the name of a build's file; raise UsageError unless it is inside the folder."""
+    path = PurePosixPath(name) if isinstance(name, str) else PurePosixPath("/")
+    if path.is_absolute() or ".." in path.parts or "\\" in str(path) or "\0" in str(path):
+        raise UsageError(f"{folder}: a table's file must be a name inside it, not {name!r:.80}")
+    return str(path)
 
 
 def split_tables(spec: Spec) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -119,8 +152,8 @@ def load_build(folder: Path) -> Build:
     found = []
     for path in sorted(folder.glob("*.json")):
         try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
+            manifest = read_json(path)
+        except (OSError, ValueError) as error:
             raise wrong(f"{path} cannot be read as JSON: {error}") from error
         if isinstance(manifest, dict) and manifest.get("name") == path.stem:
             if manifest.get("schema") != SCHEMA:
@@ -128,6 +161,8 @@ def load_build(folder: Path) -> Build:
             if manifest.get("sha256") != _hash(manifest):
                 raise wrong(f"{path} was changed since it was built")
             verilog = manifest.get("verilog")
+            if not is_identifier(manifest["name"]):
+                raise wrong(f"the name in {path} must be a Verilog identifier")
             plain = isinstance(verilog, str) and Path(verilog).name == verilog
             if not plain or not (folder / verilog).is_file():
                 raise wrong(f'"verilog" in {path} must be a file beside it, not {verilog!r}')
@@ -136,6 +171,30 @@ def load_build(folder: Path) -> Build:
         names = ", ".join(build.name for build in found)
         raise wrong(f"{folder} has {f'several manifests: {names}' if found else 'no manifest'}")
     return found[0]
+
+
+def rewrite(build: Build, **fields: Any) -> None:
+    """Put fields into the manifest of a build, in one piece.
+
+    Parameters
+    ----------
+    build : Build
+        The build, as it was read.
+    **fields : JSON-ready data
+        What is added, or takes the place of what it had.
+
+    Raises
+    ------
+    UsageError
+        If the manifest cannot be written.
+    """
+    full = {**build.manifest, **fields}
+    full["sha256"] = _hash(full)
+    path = build.folder / f"{build.name}.json"
+    try:
+        write_bytes(path, (json.dumps(full, indent=1, allow_nan=False) + "\n").encode())
+    except OSError as error:
+        raise UsageError(f"{path} must be a file that can be written: {error.strerror}") from error
 
 
 def check_folder(folder: Path) -> str:
@@ -166,6 +225,8 @@ def check_folder(folder: Path) -> str:
         raise wrong(f"{folder} is a file")
     present = {path.relative_to(folder).as_posix(): path
                for path in sorted(folder.rglob("*")) if not path.is_dir()}  # fmt: skip
+    # What the build's own bench wrote.
+    present = {name: path for name, path in present.items() if not name.startswith(f"{WORK}/")}
     if not present:
         return ""
     try:
@@ -180,7 +241,11 @@ def check_folder(folder: Path) -> str:
             continue
         if name not in listed:
             raise wrong(f"{folder} holds something else: {name}")
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != listed[name]:
+        try:
+            same = hashlib.sha256(read_bytes(path)).hexdigest() == listed[name]
+        except OSError:
+            same = False
+        if not same:
             raise wrong(f"{path} was changed since it was built")
     return str(manifest.get("command", ""))
 
@@ -229,29 +294,34 @@ def write_folder(
         f"{name}.json": (json.dumps(full, indent=1, allow_nan=False) + "\n").encode(),
     }
     folder = folder.resolve()
-    partial = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         # Beside the target, so that moving it there is one step of the file system.
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        partial.chmod(0o755)
-        for path, data in content.items():
-            target = partial / PurePosixPath(path)
-            target.parent.mkdir(exist_ok=True)
-            target.write_bytes(data)
-        check_folder(folder)
-        if folder.exists():
-            # Set aside, not deleted: at no moment are both the old and the new one missing.
-            earlier = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-            folder.rename(earlier / "earlier")
-            partial.rename(folder)
-            shutil.rmtree(earlier)
-        else:
-            partial.rename(folder)
+        with scratch.beside(folder) as beside:
+            partial = beside / "build"
+            for path, data in content.items():
+                target = partial / PurePosixPath(path)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(data)
+            # Of two that build into one folder, the second replaces what the first one built.
+            with scratch.locked(folder.parent):
+                check_folder(folder)
+                with held():
+                    _move(partial, folder, beside / "earlier")
     except OSError as error:
         raise UsageError(
             f"--out must be a folder that can be written, not {folder}: {error.strerror or error}"
         ) from error
-    finally:
-        if partial is not None and partial.exists():
-            shutil.rmtree(partial)
+
+
+def _move(new: Path, folder: Path, aside: Path) -> None:
+    """Put `new` where `folder` is; what is there, if it is, is not lost at any moment."""
+    if not folder.exists():
+        new.rename(folder)
+    elif not scratch.exchange(new, folder):
+        folder.rename(aside)
+        try:
+            new.rename(folder)
+        except OSError:
+            aside.rename(folder)
+            raise

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from nnlut_train import interrupt
 from nnlut_train.errors import StepError
 
 __all__ = ["FAMILIES", "find", "run", "version"]
@@ -103,8 +104,8 @@ def version(family: str) -> str:
 @functools.cache
 def _version(family: str, command: tuple[str, ...]) -> str:
     try:
-        done = subprocess.run(
-            [*command, "--version"], capture_output=True, text=True, errors="replace", check=False
+        done = interrupt.run(
+            [*command, "--version"], capture_output=True, text=True, errors="replace"
         )
     except OSError as error:
         raise StepError(f"{command[0]} cannot be run: {error.strerror}") from error
@@ -160,12 +161,12 @@ def run(
         work = Path(folder)
         (work / "netlist.json").write_bytes(netlist)
         try:
-            done = subprocess.run(
+            done = interrupt.run(
                 [*command, *arguments, FAMILIES[family].unconstrained, "--quiet",
                  "--json", "netlist.json", "--report", "report.json", "--timing-allow-fail",
                  "--seed", str(seed), "--freq", f"{mhz:g}"],
                 cwd=work, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                errors="replace", check=False,
+                errors="replace",
             )  # fmt: skip
         except OSError as error:
             raise StepError(f"{step}: {command[0]} cannot be run: {error.strerror}") from error

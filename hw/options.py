@@ -1,6 +1,7 @@
 """The options that say what to build: the same for `hw.build` and `sim.run`."""
 
 import argparse
+import io
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from nnlut_train import fit
 from nnlut_train.cli import ArgumentParser
 from nnlut_train.files import load
 from nnlut_train.logic import TARGETS as LOGIC
+from nnlut_train.reading import read_arrays, read_text
 from sim.golden import LANES
 
 from .choices import (
@@ -43,12 +45,17 @@ def _numbers(text: str) -> tuple[float, ...]:
     """Read a file of real numbers: .npy, or text with white space between."""
     path = Path(text)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of an empty file: what it should have is told later
-            values = np.load(path) if path.suffix == ".npy" else np.loadtxt(path)
-    except (OSError, ValueError, TypeError, EOFError) as error:
+        if path.suffix == ".npy":
+            values = read_arrays(path)
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of an empty file: what it should have comes later
+                values = np.loadtxt(io.StringIO(read_text(path)))
+    except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise argparse.ArgumentTypeError(f"{text} must be a file of numbers: {why}") from error
+    if not isinstance(values, np.ndarray):
+        raise argparse.ArgumentTypeError(f"{text} must be a file of numbers, not of several arrays")
     if values.ndim > 1 or values.dtype.kind not in "iuf":
         raise argparse.ArgumentTypeError(
             f"{text} must have real numbers in one dimension, not {values.dtype} in {values.ndim}"
@@ -174,7 +181,10 @@ def add_request(parser: argparse.ArgumentParser) -> None:
         choices=ARCHS,
         default="auto",
         help="how the tables are built: pwl (lines: comparator tree, multiply-add), direct (all "
-        "values), or auto, the smallest that is accurate enough. Default: %(default)s",
+        "values); of one unary function also delta (differences to a cheap base), multipartite "
+        "(tables that are added), indexed (lines by the leading bits), shiftadd (the same without "
+        "a multiplier), minimised (the smallest logic; slow, only if asked for); or auto, the "
+        "smallest that is accurate enough. Default: %(default)s",
     )
     add(
         "--max-error",

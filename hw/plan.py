@@ -9,10 +9,11 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 from nnlut_train.errors import UsageError, where
 from nnlut_train.files import write_bytes
+from nnlut_train.reading import read_json
 from nnlut_train.tables import digest
 from sim.golden import WritableSpec
 
@@ -64,10 +65,6 @@ def _error_text(errors: Any, site: str) -> str:
     if not isinstance(error, int | float) or error < 0:
         return ""
     return f"rms error {100 * math.sqrt(error):.2f} %"
-
-
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number")
 
 
 @dataclass(frozen=True)
@@ -223,10 +220,9 @@ class Plan:
         """
         with where(str(path)):
             try:
-                text = Path(path).read_text(encoding="utf-8")
-                data = json.loads(text, parse_constant=_no_number)
+                data = read_json(path)
             except OSError as error:
                 raise UsageError(f"cannot be read: {error.strerror}") from error
-            except (ValueError, RecursionError) as error:
+            except ValueError as error:
                 raise UsageError(f"must be JSON: {error}") from error
             return cls.from_json(data)

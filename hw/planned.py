@@ -10,7 +10,7 @@ import numpy as np
 from nnlut_train.errors import UsageError, where
 from sim.golden import SharedSpec, Spec, WritableSpec, spec_from_json
 
-from .choices import EPS, OPS, ROW_OPS
+from .choices import EPS, FLOAT_BITS, OPS, ROW_OPS
 from .request import Request
 
 __all__ = ["PlannedSite", "PlannedUnit", "fields_of"]
@@ -98,11 +98,14 @@ def _check_kind(request: Request, arch: str, spec: Spec) -> None:
     elif op in ROW_OPS or request.method != "nnlut":
         right = bare.kind == _KINDS[op][request.method]
         right = right and (op not in EPS or bare.centred == (op == "layernorm"))
+    elif request.precision in FLOAT_BITS:
+        right = bare.kind == "float_pwl"
     else:
         right = bare.kind in _UNARY
     if not right:
         raise UsageError(f"spec must be of {op} by {request.method}, not of kind {bare.kind}")
     kinds = {table.kind for name, table in spec.tables() if name not in bare.positional}
+    kinds = {"pwl" if kind == "float_pwl" else kind for kind in kinds}
     # Beside lines there may be a direct table.
     others = sorted(kinds - {"direct"})
     if arch != "integer" and arch != (others[0] if others else "direct"):

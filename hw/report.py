@@ -136,6 +136,7 @@ def _others(result: Result) -> list[str]:
             f"latency {latency_text(other.spec)}",
             f"{other.cost.target:<8} {other.cost.summary()}",
         ]
+    lines += [f"{arch} refused: {why}" for arch, why in result.refused.items()]
     if not lines:
         lines.append("none")
         if result.planned:

@@ -36,8 +36,9 @@ def _measured(accuracy: Any, candidate: Candidate) -> tuple[str, list[str]]:
 
 @_measured.register
 def _(accuracy: UnaryAccuracy, candidate: Candidate) -> tuple[str, list[str]]:
+    lines = [_proved(candidate, "every input code")]
     # A direct table is right but for rounding, or it was given.
-    lines = _above(candidate, accuracy.max_ulp) if candidate.arch in ("pwl", "integer") else []
+    lines += _above(candidate, accuracy.max_ulp) if candidate.arch in ("pwl", "integer") else []
     if accuracy.clipped:
         lines.append(
             f"{accuracy.clipped:,} codes have results beyond the output format and saturate"
@@ -50,17 +51,17 @@ def _(accuracy: UnaryAccuracy, candidate: Candidate) -> tuple[str, list[str]]:
 def _(accuracy: FloatAccuracy, candidate: Candidate) -> tuple[str, list[str]]:
     every = f"a sample of {accuracy.codes:,}" if accuracy.sampled else f"all {accuracy.codes:,}"
     low, high = accuracy.domain
-    return f"{every} numbers from {low:g} to {high:g}", []
+    numbers = f"numbers from {low:g} to {high:g}"
+    return f"{every} {numbers}", [_proved(candidate, f"all {numbers}", accuracy.epsilon)]
 
 
 @_measured.register
 def _(accuracy: SharedAccuracy, candidate: Candidate) -> tuple[str, list[str]]:
     over = f"{accuracy.codes:,} pairs of function and input code"
-    return over, [
-        f"{name}: {text}"
-        for name, one in accuracy.functions.items()
-        for text in _measured(one, candidate)[1]
-    ]
+    said = [_proved(candidate, "every function and input code")]
+    for name, one in accuracy.functions.items():
+        said += [f"{name}: {text}" for text in _measured(one, candidate)[1][1:]]
+    return over, said
 
 
 #: Why nothing bounds the error, by the kind of unit.
@@ -71,6 +72,27 @@ _UNBOUNDED = {
     NormSpec.kind: "a format inside is too narrow for some row, or epsilon has too few fraction "
                    "bits",
 }  # fmt: skip
+
+
+def _proved(candidate: Candidate, over: str, epsilon: float | None = None) -> str:
+    """Return what is proved of all inputs; of floating point in real numbers of that `epsilon`."""
+    bound = candidate.bound_ulp
+    if bound is None:
+        return "no proof: nothing is known of the function between the arguments that were tried"
+    if not math.isfinite(bound):
+        return f"no bound holds: {_UNBOUNDED[candidate.spec.bare.kind]}"
+    if isinstance(candidate.spec, WritableSpec):
+        norm = isinstance(candidate.spec.bare, NormSpec)
+        over += ", any gamma and beta, and the lines" if norm else " and the tables"
+        over += " of the build"
+    most = f"{rounded_up(bound)} ulp" if epsilon is None else _above_four_digits(bound * epsilon)
+    return f"proved for {over}: max at most {most}"
+
+
+def _above_four_digits(value: float) -> str:
+    """Return a number of four digits that is not below `value`."""
+    step = 10.0 ** (math.floor(math.log10(value)) - 3) if value > 0 else 1.0
+    return f"{math.ceil(value / step) * step:.3e}"
 
 
 def _above(candidate: Candidate, measured: float) -> list[str]:
@@ -92,16 +114,7 @@ def _above(candidate: Candidate, measured: float) -> list[str]:
 
 
 def _rows(accuracy: SoftmaxAccuracy | NormAccuracy, candidate: Candidate) -> tuple[str, list[str]]:
-    lines, bound, spec = [], candidate.bound_ulp, candidate.spec
-    if bound is not None and math.isfinite(bound):
-        rows = "every row"
-        if isinstance(spec, WritableSpec):
-            norm = isinstance(spec.bare, NormSpec)
-            rows += ", any gamma and beta, and the lines" if norm else " and the tables"
-            rows += " of the build"
-        lines = [f"proved for {rows}: max at most {rounded_up(bound)} ulp"]
-    elif bound is not None:
-        lines = [f"no bound holds: {_UNBOUNDED[spec.bare.kind]}"]
+    lines = [_proved(candidate, "every row")]
     lines += _above(candidate, accuracy.max_ulp)
     return f"{accuracy.rows:,} rows ({accuracy.elements:,} elements)", lines
 

@@ -1,6 +1,6 @@
 """What a build made, and what it could have made instead."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sim.bench import BenchReport
@@ -76,6 +76,8 @@ class Result:
         What the functions of a shared unit would be by themselves.
     planned : bool
         Whether the specification was given, by a plan.
+    refused : dict of str to str
+        By the name of each architecture that cannot do what was asked for, why.
     """
 
     request: Request
@@ -89,3 +91,4 @@ class Result:
     seconds: float
     separate: list[Separate]
     planned: bool = False
+    refused: dict[str, str] = field(default_factory=dict)

@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from nnlut_train import interrupt, scratch
 from nnlut_train.errors import StepError
 
 from . import gated_power, sta_power
@@ -81,9 +82,12 @@ def version() -> str | None:
 
 @functools.cache
 def _version(program: str) -> str:
-    done = subprocess.run(
-        [program, "-version"], capture_output=True, text=True, errors="replace", check=False
-    )
+    try:
+        done = interrupt.run(
+            [program, "-version"], capture_output=True, text=True, errors="replace"
+        )
+    except OSError as error:
+        raise StepError(f"{program} cannot be run: {error.strerror}") from error
     number = re.search(r"^\d+(?:\.\d+)+\S*", done.stdout, re.MULTILINE)
     if done.returncode != 0 or number is None:
         raise StepError(f"{program} does not tell its version, as OpenSTA does")
@@ -95,15 +99,15 @@ def _run(program: str, script: str, files: Mapping[str, str], step: str) -> str:
         for name, text in files.items():
             (Path(folder) / name).write_text(text, encoding="latin-1")
         (Path(folder) / "run.tcl").write_text(script + "exit\n", encoding="latin-1")
-        done = subprocess.run(
+        done = interrupt.run(
             [program, "-no_init", "-no_splash", "-exit", "run.tcl"], cwd=folder,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, errors="replace", check=False,
+            text=True, errors="replace",
         )  # fmt: skip
     wrong = _ERROR.search(done.stdout)
     if done.returncode != 0 or wrong is not None:
         said = wrong[0] if wrong else (done.stdout.strip().splitlines() or ["nothing"])[-1]
-        handle, log = tempfile.mkstemp(prefix="nnlut-sta-", suffix=".log")
+        handle, log = tempfile.mkstemp(prefix="nnlut-sta-", suffix=".log", dir=scratch.keep())
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(done.stdout)
         raise StepError(f"{step}: OpenSTA: {said.strip()} (log: {log})")

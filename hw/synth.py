@@ -237,7 +237,7 @@ def _main(argv: Sequence[str] | None) -> None:
     name = build.name
     with cache.use(gate_options.folder(options)):
         costs, netlist = _synthesize(
-            build.verilog.read_text(encoding="utf-8"), name, targets, options.liberty,
+            build.text(), name, targets, options.liberty,
             options.bram, _placing(options), **gate_options.arguments(options, build, targets),
         )  # fmt: skip
     print(f"{name}, {costs[0].yosys}, block RAM {options.bram}\n")

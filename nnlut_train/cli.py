@@ -2,16 +2,22 @@
 
 A command writes one line on standard error and exits with status 2 where the user's input is
 wrong (`UsageError`, which includes a wrong flag), and with status 1 where a step failed
-(`StepError`).
+(`StepError`), the system refused something or memory ran out. A signal ends it with 128 and the
+signal's number; what was temporary is deleted then, too.
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+from . import interrupt, scratch
 from .errors import StepError, UsageError
+
+#: Characters of a message at most: what it quotes may be of any length.
+LONGEST = 2000
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -47,15 +53,22 @@ def run_main(
     Returns
     -------
     int
-        0 where `main` returned, 1 for a `StepError`, 2 for a `UsageError`, 130 for Ctrl-C.
+        0 where `main` returned, 1 for a `StepError`, 2 for a `UsageError`, 130 for Ctrl-C, 143 for
+        SIGTERM.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A file's name need not be text that the terminal can show.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        main(argv)
-        sys.stdout.flush()
+        with interrupt.guard(), scratch.command():
+            main(argv)
+            sys.stdout.flush()
     except BrokenPipeError:
         # The reader went away, as `| head` does; nothing is left to say, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except interrupt.Interrupted as error:
+        status, message = 128 + error.args[0], "interrupted"
     except KeyboardInterrupt:
         status, message = 130, "interrupted"
     except UsageError as error:
@@ -64,7 +77,19 @@ def run_main(
     except StepError as error:
         status = 1
         message = str(error)
+    except MemoryError:
+        status, message = 1, "there is not enough memory"
+    except OSError as error:
+        status, message = 1, " ".join(filter(None, (error.strerror, str(error.filename or ""))))
+        message = message or str(error)
     else:
         return 0
-    print(f"{prog}: error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"{prog}: error: {_line(message)}", file=sys.stderr)
     return status
+
+
+def _line(message: str) -> str:
+    """Return a message as one line of bounded length that cannot steer the terminal."""
+    line = " ".join(message.split())
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]}..."

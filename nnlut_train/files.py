@@ -4,6 +4,7 @@ A file holds the integers, their formats, how the argument is folded if it is, w
 (`meta`), a SHA-256 over all but `meta` (the table's identity) and a checksum over all.
 """
 
+import contextlib
 import json
 import os
 import tempfile
@@ -17,8 +18,10 @@ from .float_table import FloatTable
 from .folding import Fold
 from .formats import Format
 from .indexed import IndexedTable, ShiftAddTable
+from .interrupt import held
 from .minimised import MinimisedTable
 from .multipartite import MultipartiteTable
+from .reading import read_json
 from .tables import SCHEMA, DirectTable, PwlTable, Table, digest
 
 __all__ = ["dump", "from_json", "load", "save", "write_bytes"]
@@ -81,10 +84,10 @@ def load(path: Path | str) -> Table:
         If the file cannot be read or is not a valid table; the message names the file.
     """
     try:
-        return from_json(json.loads(Path(path).read_text(encoding="utf-8")))
+        return from_json(read_json(path))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         if isinstance(error, UsageError):
             raise UsageError(f"{path}: {error}") from error
         raise UsageError(f"{path}: must be JSON: {error}") from error
@@ -101,14 +104,18 @@ def dump(data: Mapping[str, Any]) -> bytes:
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file in one piece: a reader never sees half of it, however the run ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    partial = None
     try:
+        with held():
+            handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as file:
             file.write(data)
         os.chmod(partial, 0o644)  # mkstemp gives nobody else a look
         os.replace(partial, path)
     except BaseException:
-        os.unlink(partial)
+        if partial is not None:
+            with contextlib.suppress(FileNotFoundError):  # it is in its place already
+                os.unlink(partial)
         raise
 
 

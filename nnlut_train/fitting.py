@@ -24,6 +24,7 @@ from .fit import optimal
 from .fit.problem import Problem
 from .formats import Format
 from .functions import Function
+from .interrupt import held
 from .metrics import table_errors
 from .options import add_problem, options_of, problem_of, within
 from .tables import PwlTable
@@ -164,8 +165,9 @@ def _write(files: Mapping[Path, bytes], force: bool) -> None:
                 file.write(data)
             os.chmod(partial, 0o644)  # mkstemp gives nobody else a look
         _check_places(list(files), force)  # the fit may have taken long
-        for partial, path in staged:
-            os.replace(partial, path)
+        with held():
+            for partial, path in staged:
+                os.replace(partial, path)
     except OSError as error:
         raise UsageError(
             f"--out must be where files can be written, not {first}: {error.strerror}"

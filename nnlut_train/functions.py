@@ -75,7 +75,9 @@ class Function:
         try:
             with np.errstate(all="ignore"):
                 y = np.asarray(self.evaluate(x), dtype=np.float64)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a user's function may even try to end the program
             raise UsageError(
                 f"function {self.name} must take a float64 array, but raised {error!r}"
             ) from error
@@ -263,8 +265,10 @@ def lookup(name: str, domain: tuple[float, float] | None = None) -> Function:
     module, _, attribute = name.partition(":")
     try:
         evaluate = getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # whatever the user's module raises
-        raise UsageError(f"{name} cannot be imported: {error}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever the user's module raises
+        raise UsageError(f"{name} cannot be imported: {str(error) or repr(error)}") from error
     if not callable(evaluate):
         raise UsageError(f"{name} must be callable, not {type(evaluate).__name__}")
     return Function(name, name, evaluate, domain)

@@ -8,8 +8,6 @@ A histogram file is NumPy's ``.npz`` with two arrays: ``edges``, n + 1 ascending
 real activations differ from layer to layer.
 """
 
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ import numpy as np
 
 from .errors import UsageError
 from .functions import FUNCTIONS
+from .reading import read_arrays
 
 __all__ = ["STAND_INS", "Histogram", "StandIn"]
 
@@ -99,20 +98,18 @@ class Histogram:
             If the file cannot be read, or does not hold a histogram; the message names the file.
         """
         try:
-            # Opened here: np.load leaves a damaged file open.
-            with open(path, "rb") as raw:
-                file = np.load(raw, allow_pickle=False)
-                if isinstance(file, np.ndarray):
-                    raise UsageError("must be .npz with the arrays edges and counts, not .npy")
-                for name in ("edges", "counts"):
-                    if name not in file:
-                        raise UsageError(f"the array {name} is missing")
-                return cls(file["edges"], file["counts"])
+            file = read_arrays(path)
+            if isinstance(file, np.ndarray):
+                raise UsageError("must be .npz with the arrays edges and counts, not .npy")
+            for name in ("edges", "counts"):
+                if name not in file:
+                    raise UsageError(f"the array {name} is missing")
+            return cls(file["edges"], file["counts"])
         except UsageError as error:
             raise UsageError(f"{path}: {error}") from error
         except OSError as error:
             raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
-        except (ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        except ValueError as error:
             raise UsageError(f"{path}: must be .npz without objects: {error}") from error
 
 

@@ -15,6 +15,7 @@ from .folding import fold_for
 from .formats import Format
 from .functions import FUNCTIONS, Function, lookup
 from .histograms import Histogram
+from .reading import read_bytes
 
 __all__ = ["NAMES", "add_problem", "options_of", "problem_of", "within"]
 
@@ -329,6 +330,6 @@ def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
     options = {name: getattr(arguments, name) for name in NAMES}
     options |= {n: v and str(v) for n, v in options.items() if n in ("slope", "intercept")}
     if arguments.weights is not None:
-        options["weights"] = hashlib.sha256(arguments.weights.read_bytes()).hexdigest()
+        options["weights"] = hashlib.sha256(read_bytes(arguments.weights)).hexdigest()
     # Not `in (None, False)`: 0 fraction bits are said, too.
     return {n: v for n, v in options.items() if v is not None and v is not False}

@@ -15,6 +15,7 @@ import numpy as np
 from . import cli
 from .errors import UsageError
 from .files import load
+from .float_table import FloatTable
 from .functions import FUNCTIONS, Function, lookup
 from .tables import DirectTable, PwlTable
 
@@ -50,8 +51,13 @@ def draw(
     Raises
     ------
     UsageError
-        If matplotlib is not installed.
+        If matplotlib is not installed, or the table is of floating-point numbers.
     """
+    if isinstance(table, FloatTable):
+        raise UsageError(
+            "pictures are of tables in fixed point, whose codes have one scale, not of "
+            f"{table.float_format.name}"
+        )
     try:
         from matplotlib.figure import Figure
     except ImportError as error:

@@ -7,7 +7,7 @@ import numpy as np
 
 from sim.golden import Spec
 
-__all__ = ["Beat", "Clock", "Row", "expected", "input_beats"]
+__all__ = ["Beat", "Clock", "Row", "expected", "flags", "input_beats"]
 
 Row = np.ndarray
 
@@ -137,3 +137,21 @@ def _compute(spec: Spec, row: Row, user: Row | None, there: np.ndarray) -> np.nd
         return spec.compute(row)
     # All lanes of a beat follow the first one's choice.
     return spec.compute(row, np.repeat(user[:: spec.lanes], spec.lanes)[: len(row)])
+
+
+def flags(spec: Spec, rows: Sequence[Row], keeps: Sequence[Row] | None = None) -> tuple[bool, bool]:
+    """Return what a row unit must tell of `rows`: overlong, holes; see `input_beats`.
+
+    Of a unary unit, and of one lane the second, they are false: there is no such port.
+    """
+    if not spec.longest:
+        return False, False
+    overlong = any(len(row) > spec.longest for row in rows)
+    if keeps is None:
+        return overlong, False
+    kept = [beat.keep for beat in input_beats(spec, rows, None, keeps)]
+    ends = [beat.last for beat in input_beats(spec, rows)]
+    full = (1 << spec.lanes) - 1
+    holes = any(keep & (keep + 1) or (keep != full and not end)
+                for keep, end in zip(kept, ends, strict=True))  # fmt: skip
+    return overlong, holes

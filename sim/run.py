@@ -1,7 +1,7 @@
 """Simulate a unit: ``python -m sim.run --op softmax --bits 8``.
 
 The Amaranth unit is held against its golden model; or, with ``--build DIR``, the Verilog that
-`hw.build` exported is held against its test vectors in Icarus Verilog.
+`hw.build` exported is held against its test vectors in Icarus Verilog or in Verilator.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hw import options
 from hw.design import design
-from hw.manifest import load_build
+from hw.manifest import Build, load_build
 from hw.report import description
 from hw.request import Request
 from hw.units import unit_of
@@ -20,6 +20,7 @@ from nnlut_train.errors import InfeasibleError, UsageError
 
 from .bench import run_bench
 from .stress import stress_verilog
+from .verilator import verilate_build, verilate_random
 from .verilog import simulate_verilog
 
 __all__ = ["main", "parser"]
@@ -42,7 +43,12 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     group.add_argument(
         "--build", type=Path, metavar="DIR",
-        help="simulate the Verilog of this build in Icarus Verilog, against its test vectors",
+        help="simulate the Verilog of this build against its test vectors",
+    )  # fmt: skip
+    group.add_argument(
+        "--simulator", choices=("icarus", "verilator"),
+        help="with --build: in Icarus Verilog, or in Verilator by a generated C++ program "
+             "(default: icarus)",
     )  # fmt: skip
     group.add_argument(
         "--beats", type=int, metavar="N",
@@ -58,8 +64,9 @@ def _main(argv: Sequence[str] | None) -> None:
     if arguments.build is not None:
         _simulate_build(arguments)
         return
-    if arguments.beats is not None:
-        raise UsageError("--beats goes with --build, not with --op")
+    for name in ("beats", "simulator"):
+        if getattr(arguments, name) is not None:
+            raise UsageError(f"--{name} goes with --build, not with --op")
     request = options.request(arguments)
     archs = request.wanted
     vcds = {arch: _vcd(arguments.vcd, arch if len(archs) > 1 else "") for arch in archs}
@@ -83,18 +90,34 @@ def _simulate_build(arguments: argparse.Namespace) -> None:
     if not 0 <= arguments.seed < 2**32:
         raise UsageError(f"--seed must be 0 to {2**32 - 1}, not {arguments.seed}")
     build = load_build(arguments.build)
+    if arguments.beats is not None and arguments.beats < 1:
+        raise UsageError(f"--beats must be at least 1, not {arguments.beats}")
+    if arguments.simulator == "verilator":
+        _verilate(build, arguments.beats, arguments.seed)
+        return
     if arguments.beats is None:
         beats = simulate_verilog(build, seed=arguments.seed)
         print(f"{build.verilog}: {beats:,} results equal to the test vectors in Icarus Verilog,")
         print("at full rate and with random stalls on both sides")
         return
-    if arguments.beats < 1:
-        raise UsageError(f"--beats must be at least 1, not {arguments.beats}")
     done = stress_verilog(
         build.spec(), build.verilog, build.name, arguments.beats, seed=arguments.seed
     )
     print(f"{build.verilog}: {done.beats:,} beats in {done.rows:,} rows equal to the golden")
     print(f"model's, in {done.clocks:,} clocks of Icarus Verilog, with random stalls")
+
+
+def _verilate(build: Build, beats: int | None, seed: int) -> None:
+    """Simulate the Verilog of a build in Verilator."""
+    if beats is None:
+        done = verilate_build(build, seed=seed)
+        print(f"{build.verilog}: {done.beats:,} beats equal to the test vectors in Verilator, at")
+        print("full rate and with random stalls on both sides,", end=" ")
+    else:
+        done = verilate_random(build.spec(), build.verilog, build.name, beats, seed=seed)
+        print(f"{build.verilog}: {done.beats:,} beats in {done.rows:,} rows equal to the golden")
+        print(f"model's, in {done.clocks:,} clocks of Verilator, with random stalls,", end=" ")
+    print(f"{done.beats / done.seconds:,.0f} beats a second")
 
 
 def _vcd(path: Path | None, arch: str) -> Path | None:

@@ -5,7 +5,6 @@ Some ten times as fast as cocotb, so that 100,000 beats take seconds.
 
 import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from hw.axi import data_bytes, ports
+from nnlut_train import interrupt
 from nnlut_train.errors import StepError
 from sim.golden import Spec
 
-from .beats import Row, input_beats
+from .beats import Row, flags
 from .stimuli import Stimulus, companions, random_rows
 from .vectors import Vectors, hex_fields, vectors_of
 
@@ -34,7 +34,7 @@ module nnlut_testbench;
 
   reg [{in_top}:0] inputs [0:{ins}-1];
   reg [{out_top}:0] outputs [0:{outs}-1];
-  integer sent = 0, received = 0, errors = 0, clocks = 0, quiet = 0, seed = {seed}, lane;
+  integer sent = 0, received = 0, errors = 0, clocks = 0, quiet = 0, seed = {seed}, lane, file;
 
   reg offered = 0, ready = 0, stalled = 0;
   reg [{in_top}:0] next;
@@ -51,7 +51,7 @@ module nnlut_testbench;
   initial begin
     $readmemh("input.hex", inputs);
     $readmemh("output.hex", outputs);
-    #42 aresetn = 1;
+    {open_dump}#42 aresetn = 1;
   end
 
   // Everything changes just after the edge, at which it was sampled.
@@ -66,7 +66,7 @@ module nnlut_testbench;
     held = result;
     if (m_axis_tvalid && ready) begin
       quiet = 0;
-      if (received >= {outs}) begin
+      {dump}if (received >= {outs}) begin
         errors = errors + 1;
         $display("a beat more than {outs}");
       end else if (m_axis_tlast !== wanted[{out_top}]{compare_keep}) begin
@@ -149,7 +149,9 @@ def random_run(spec: Spec, beats: int, seed: int) -> Stimulus:
     return Stimulus("random rows", rows, users=companions(spec, rows, rng), keeps=keeps)
 
 
-def _testbench(spec: Spec, name: str, vectors: Vectors, widths: tuple[int, int], seed: int) -> str:
+def _testbench(
+    spec: Spec, name: str, vectors: Vectors, widths: tuple[int, int], seed: int, *, dump: bool
+) -> str:  # fmt: skip
     lanes = spec.lanes
     entering = hex_fields(widths[0], keep=lanes > 1, user_bits=spec.user_bits)
     leaving = hex_fields(widths[1], keep=lanes > 1, user_bits=0)
@@ -161,7 +163,7 @@ def _testbench(spec: Spec, name: str, vectors: Vectors, widths: tuple[int, int],
     }  # fmt: skip
     read = ("s_axis_tready", "m_axis_tvalid", "m_axis_tlast", "m_axis_tdata", "m_axis_tkeep",
             *FLAGS)  # fmt: skip
-    flags = [port.name for port in ports(spec) if port.name in FLAGS]
+    told = [port.name for port in ports(spec) if port.name in FLAGS]
     connected = []
     for port in ports(spec):
         unused = f"{port.width}'d0" if port.direction == "input" else ""
@@ -174,9 +176,11 @@ def _testbench(spec: Spec, name: str, vectors: Vectors, widths: tuple[int, int],
         outs=len(vectors.output), out_width=widths[1], out_keep=max(1, widths[1] // 8),
         result="{" + ", ".join(fields) + "}", top=name, ports=", ".join(connected),
         compare_keep=f" || m_axis_tkeep !== wanted[{keep}]" if keep else "",
-        kept="m_axis_tkeep[lane]" if keep else "1", seed=seed, flags="%b" * len(flags),
-        flag_values="".join(f", {flag}" for flag in flags),
+        kept="m_axis_tkeep[lane]" if keep else "1", seed=seed, flags="%b" * len(told),
+        flag_values="".join(f", {flag}" for flag in told),
         patience=1000 + 16 * spec.longest,
+        open_dump='file = $fopen("beats", "w");\n    ' * dump,
+        dump='$fdisplay(file, "%h", result);\n      ' * dump,
     )  # fmt: skip
 
 
@@ -184,20 +188,14 @@ def _flags(spec: Spec, run: Stimulus) -> str:
     """Return the flags that a row unit must show after `run`: a digit each."""
     if not spec.longest:
         return ""
-    overlong = any(len(row) > spec.longest for row in run.rows)
-    if run.keeps is None:
-        return f"{overlong:d}"
-    kept = [beat.keep for beat in input_beats(spec, run.rows, None, run.keeps)]
-    ends = [beat.last for beat in input_beats(spec, run.rows)]
-    full = (1 << spec.lanes) - 1
-    holes = any(keep & (keep + 1) or (keep != full and not end)
-                for keep, end in zip(kept, ends, strict=True))  # fmt: skip
-    return f"{overlong:d}{holes:d}"
+    overlong, holes = flags(spec, run.rows, run.keeps)
+    return f"{overlong:d}" if run.keeps is None else f"{overlong:d}{holes:d}"
 
 
 def stress_verilog(
-    spec: Spec, verilog: Path, name: str, beats: int = 100_000, *, seed: int = 0
-) -> Stress:
+    spec: Spec, verilog: Path, name: str, beats: int = 100_000, *, seed: int = 0,
+    dump: Path | None = None,
+) -> Stress:  # fmt: skip
     """Run random rows through a unit's Verilog, both sides stalling in a quarter of the clocks.
 
     Parameters
@@ -212,6 +210,9 @@ def stress_verilog(
         At least so many beats.
     seed : int
         Seed of rows and stalls.
+    dump : Path, optional
+        A file for the beats that come out, a line each in hexadecimal, in the fields of
+        ``output.hex`` (`hex_fields`).
 
     Raises
     ------
@@ -230,22 +231,28 @@ def stress_verilog(
         work = Path(folder)
         for file, data in vectors.files(widths, spec.user_bits).items():
             (work / file).write_bytes(data)
-        (work / "testbench.v").write_text(_testbench(spec, name, vectors, widths, seed))
+        (work / "testbench.v").write_text(
+            _testbench(spec, name, vectors, widths, seed, dump=dump is not None)
+        )
         commands = (
             ["iverilog", "-g2005", "-o", "run.vvp", "-s", "nnlut_testbench", "testbench.v",
              str(verilog.absolute())],
             ["vvp", "-n", "run.vvp"],
         )  # fmt: skip
         for command in commands:
-            done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
+            done = interrupt.run(
+                command, cwd=work, capture_output=True, text=True, errors="replace"
+            )
             if done.returncode:
                 raise StepError(f"{command[0]} failed: {(done.stderr or done.stdout).strip()}")
+        if dump is not None:
+            shutil.copyfile(work / "beats", dump)
     found = re.search(
         r"sent (\d+) received (\d+) errors (\d+) clocks (\d+) flags ([01x]*)", done.stdout
     )
     counts = tuple(map(int, found.groups()[:4])) if found else ()
     if counts[:3] != (len(vectors.input), len(vectors.output), 0):
         raise StepError(f"the Verilog differs from its model: {done.stdout.strip()}")
-    if found[5] != (flags := _flags(spec, run)):
-        raise StepError(f"the flags (overlong, holes) must be {flags}, not {found[5]}")
+    if found[5] != (told := _flags(spec, run)):
+        raise StepError(f"the flags (overlong, holes) must be {told}, not {found[5]}")
     return Stress(len(vectors.output), int(vectors.output_last.sum()), counts[3])

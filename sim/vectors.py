@@ -4,17 +4,18 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from nnlut_train.errors import UsageError
-from sim.golden import Spec
+from nnlut_train.reading import read_arrays
+from sim.golden import SoftmaxRowSpec, Spec
 
 from .beats import Beat, Row, expected, input_beats
-from .stimuli import Stimulus, stimuli
+from .stimuli import EVERY_CODE_BITS, Stimulus, stimuli
 
-__all__ = ["Vectors", "hex_fields", "load_vectors", "make_vectors", "vectors_of"]
+__all__ = ["Vectors", "hex_fields", "load_vectors", "make_vectors", "standard_parts",
+           "vectors_of"]  # fmt: skip
 
 
 #: Of the rows that the bench runs at full rate, so many beats become vectors, more or less.
@@ -119,10 +120,16 @@ def _codes(spec: Spec, beats: Sequence[Beat]) -> tuple[np.ndarray, np.ndarray | 
 
 
 def make_vectors(spec: Spec, seed: int = 0) -> Vectors:
-    """Return the vectors of the standard stimuli: maximum rows, single beats, all rows.
+    """Return the vectors of the standard stimuli: those of `standard_parts`."""
+    return vectors_of(spec, standard_parts(spec, seed))
 
-    Of a row unit, one row is too long: it comes out as two. With several lanes, the last rows lack
-    elements anywhere.
+
+def standard_parts(spec: Spec, seed: int = 0) -> list[Stimulus]:
+    """Return what becomes vectors: maximum rows, single beats, all rows.
+
+    Of a row unit, one row is too long: it comes out as two. Of a softmax of up to 12 bits, there
+    are rows with every distance from the maximum. With several lanes, the last rows lack elements
+    anywhere.
     """
     runs = stimuli(spec, seed)
     back_to_back, ones, everything = runs[:3]
@@ -137,8 +144,19 @@ def make_vectors(spec: Spec, seed: int = 0) -> Vectors:
         row = np.resize(spec.input.codes(), spec.longest + 1)
         users = [np.zeros(len(row), dtype=np.int64)] if spec.user_bits else None
         parts.insert(1, Stimulus("too long", [row], users=users))
-    parts += [run for run in runs if run.keeps is not None]
-    return vectors_of(spec, parts)
+    if isinstance(spec.bare, SoftmaxRowSpec) and spec.input.bits <= EVERY_CODE_BITS:
+        parts.append(_distances(spec))
+    return parts + [run for run in runs if run.keeps is not None]
+
+
+def _distances(spec: Spec) -> Stimulus:
+    """Return rows that begin with the largest code, and have all others between them."""
+    codes = spec.input.codes()
+    size = max(1, spec.longest - 1)
+    rows = [np.append(codes[-1:], codes[at : at + size])[: spec.longest]
+            for at in range(0, len(codes), size)]  # fmt: skip
+    users = [np.zeros(len(row), dtype=np.int64) for row in rows] if spec.user_bits else None
+    return Stimulus("every distance", rows, users=users)
 
 
 def vectors_of(spec: Spec, runs: Sequence[Stimulus]) -> Vectors:
@@ -173,11 +191,11 @@ def load_vectors(path: Path) -> Vectors:
     # The last three are there only where the unit has them.
     names = [field.name for field in fields(Vectors)]
     try:
-        # Opened here: NumPy leaves a damaged file open.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            data = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, TypeError, EOFError, BadZipFile, AttributeError) as error:
+        data = read_arrays(path)
+    except (OSError, ValueError) as error:
         raise wrong(error) from error
+    if not isinstance(data, dict):
+        raise wrong("it is one array, not an .npz of several")
     if not set(names[:4]) <= set(data) <= set(names):
         raise wrong(f"it has {', '.join(sorted(data)) or 'nothing'}")
     lanes = data["input"].ndim > 1

@@ -13,6 +13,7 @@ import numpy as np
 from nnlut_train import cli
 from nnlut_train.errors import UsageError
 from nnlut_train.files import write_bytes
+from nnlut_train.reading import read_json, read_text
 
 from .. import cache, yosys
 from ..synth import TARGETS
@@ -20,7 +21,7 @@ from .baseline import changes
 from .document import BLOCKS, blocks, fill
 from .figures import draw
 from .points import FUNCTIONS, GROUPS, points
-from .results import SCHEMA, run
+from .results import SCHEMA, joined, run
 from .targets import parse_library, targets
 
 __all__ = ["main"]
@@ -43,7 +44,8 @@ def _parser() -> cli.ArgumentParser:
         "asap7@1='asap7/*.lib.gz'")  # fmt: skip
     add("--only", metavar="TEXT", help="only units whose names have this text in them")
     add("--out", type=Path, metavar="DIR", default=Path("build/compare"),
-        help="folder for results.json, tables.md and figures. Default: %(default)s")  # fmt: skip
+        help="folder for results.json, tables.md and figures; earlier results there are kept where "
+        "this run has none. Default: %(default)s")  # fmt: skip
     add("--baseline", type=Path, metavar="FILE",
         help="results.json of an earlier run: tell every cost that changed since")  # fmt: skip
     add("--document", type=Path, metavar="FILE",
@@ -56,8 +58,8 @@ def _parser() -> cli.ArgumentParser:
     return parser
 
 
-def read(path: Path) -> dict[str, Any]:
-    """Read the results of an earlier run.
+def read(path: Path, option: str = "--baseline") -> dict[str, Any]:
+    """Read the results of an earlier run, which `option` names.
 
     Raises
     ------
@@ -65,19 +67,20 @@ def read(path: Path) -> dict[str, Any]:
         If the file is none.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["schema"] != SCHEMA or not isinstance(found["points"], list):
+        found = read_json(path)
+        if not isinstance(found, dict) or found.get("schema") != SCHEMA:
             raise ValueError(f"its schema is not {SCHEMA}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        changes(found, found)  # rather now than after hours
+    except (OSError, ValueError) as error:
         raise UsageError(
-            f"--baseline must be the results.json of a comparison, not {path}: {error}"
+            f"{option} must be the results.json of a comparison, not {path}: {error}"
         ) from error
     return found
 
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_text(path)
     except (OSError, ValueError) as error:
         raise UsageError(f"--document must be a file that can be read, not {path}") from error
 
@@ -96,13 +99,16 @@ def _main(argv: Sequence[str] | None) -> None:
     if not wanted:
         raise UsageError(f"--only must be in the name of a unit, not {options.only!r}")
     before = None if options.baseline is None else read(options.baseline)
+    file = options.out / "results.json"
+    there = read(file, "--out's results.json") if file.exists() else None
     page = None if options.document is None else _text(options.document)
     words = sys.argv[1:] if argv is None else argv
     with cache.use(None if options.no_cache else options.cache):
         records = list(run(wanted, chosen, jobs=options.jobs))
+    command = shlex.join(["python", "-m", "hw.compare", *words])
     results = {
         "schema": SCHEMA,
-        "command": shlex.join(["python", "-m", "hw.compare", *words]),
+        "commands": {record["group"]: command for record in records},
         "tools": {"amaranth": amaranth.__version__, "numpy": np.__version__,
                   "yosys": yosys.version()},
         "targets": {target.name: {"kind": target.kind, "clock_ns": target.clock_ns,
@@ -110,13 +116,15 @@ def _main(argv: Sequence[str] | None) -> None:
                     for target in chosen},
         "points": records,
     }  # fmt: skip
+    if there is not None:
+        results = joined(there, results)
     made = blocks(results)
     options.out.mkdir(parents=True, exist_ok=True)
-    write_bytes(options.out / "results.json", (json.dumps(results, indent=1) + "\n").encode())
+    write_bytes(file, (json.dumps(results, indent=1) + "\n").encode())
     tables = "\n".join(f"## {BLOCKS[name]}\n\n{text}" for name, text in made.items())
     write_bytes(options.out / "tables.md", tables.encode())
     for target in chosen:
-        if target.kind == "generic" and any(p["group"] == "functions" for p in records):
+        if target.kind == "generic" and any(p["group"] == "functions" for p in results["points"]):
             draw(results, target.name, FUNCTIONS, options.out / f"pareto-{target.name}.svg")
     if page is not None:
         write_bytes(options.document, fill(page, made).encode())

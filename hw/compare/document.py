@@ -38,7 +38,9 @@ def _size(cost: Mapping[str, Any] | None) -> str:
 
 
 def _error(point: Mapping[str, Any]) -> str:
-    return f"{point['max_ulp']:.4f}"
+    """Return the largest error; that of many ulps without a fraction."""
+    error = point["max_ulp"]
+    return f"{error:.4f}" if error < 1000 else f"{error:,.0f}"
 
 
 def _targets(points: _Points) -> list[str]:
@@ -60,7 +62,7 @@ def _plain(points: _Points, op: str, bits: int) -> list[Mapping[str, Any]]:
 
 
 def _chosen(points: _Points) -> str:
-    """Return the smallest unit of each function, no less accurate than 16 plain lines."""
+    """Return the smallest unit of each function, no less accurate than 16 lines."""
     names = _targets(points)
     rows = []
     for op in dict.fromkeys(p["op"] for p in points):
@@ -68,14 +70,14 @@ def _chosen(points: _Points) -> str:
             mine = _plain(points, op, bits)
             # Of plain lines and lines behind a range reduction, the smaller one is the measure.
             lines = [p for p in mine if p["options"].get("entries") == LINES]
-            for name in names:
+            for name in names if lines else ():
                 reference = min(lines, key=lambda p: _scalar(p["costs"][name]))
                 good = [p for p in mine if p["max_ulp"] <= reference["max_ulp"]]
                 best = min(good, key=lambda p: _scalar(p["costs"][name]))
                 ratio = _scalar(best["costs"][name]) / _scalar(reference["costs"][name])
                 rows.append((op, bits, name, _size(reference["costs"][name]), _error(reference),
-                             best["arch"], _size(best["costs"][name]), _error(best),
-                             f"{ratio:.2f}"))  # fmt: skip
+                             best["name"].partition(" ")[2], _size(best["costs"][name]),
+                             _error(best), f"{ratio:.2f}"))  # fmt: skip
     return _markdown(
         ("function", "bits", "target", "lines", "max ulp", "smallest", "cost", "max ulp", "ratio"),
         rows,

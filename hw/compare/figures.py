@@ -65,6 +65,7 @@ def draw(results: Mapping[str, Any], target: str, ops: Sequence[str], file: Path
                 axis.annotate(f"{bits} bit", front[0], xytext=(0, 7), textcoords="offset points",
                               ha="center", color="0.35", fontsize=8)  # fmt: skip
             axis.set(title=op, xscale="log", yscale="log", xlabel=f"area, {unit}")
+            axis.margins(0.1, 0.12)  # room for the labels
             for side in (axis.xaxis, axis.yaxis):
                 side.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
                 side.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))

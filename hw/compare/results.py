@@ -1,15 +1,18 @@
 """Runs a comparison: every point on every target, several at once."""
 
 import functools
+import multiprocessing
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from nnlut_train import interrupt
 from nnlut_train.errors import InfeasibleError, StepError
 from sim.golden import Spec
 from sim.measure import measure
@@ -21,10 +24,10 @@ from ..report import latency_text
 from ..request import Request
 from ..synth import synthesize
 from ..verilog import to_verilog
-from .points import Point, lines
+from .points import GROUPS, Point, lines, points
 from .targets import Target
 
-__all__ = ["SCHEMA", "figures_of", "run"]
+__all__ = ["SCHEMA", "figures_of", "joined", "run"]
 
 SCHEMA = 1
 #: Random rows that row units are measured by.
@@ -129,11 +132,43 @@ def run(
         If a synthesis fails.
     """
     folder = cache.folder()
-    with ProcessPoolExecutor(jobs or os.cpu_count()) as pool:
+    before = set(multiprocessing.active_children())
+    with ProcessPoolExecutor(jobs or os.cpu_count(), initializer=interrupt.enter_worker) as pool:
         futures = [pool.submit(_measured, point, targets, folder) for point in chosen]
         try:
             for future in tqdm(futures, desc="compare", unit="unit", disable=None):
                 yield future.result()
+        except BrokenProcessPool as error:
+            raise StepError(
+                "a worker process was killed, by too little memory perhaps; what was synthesised "
+                "is kept, so try again with fewer --jobs"
+            ) from error
+        except (KeyboardInterrupt, GeneratorExit):
+            # Nobody waits for what runs: its result would not be kept.
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in set(multiprocessing.active_children()) - before:
+                process.terminate()
+            raise
         finally:
             for future in futures:
                 future.cancel()
+
+
+def joined(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the results of one run, and those of an earlier one that it has not.
+
+    Parameters
+    ----------
+    before, after : mapping
+        Results. Those of other tools or targets, and of units that are compared no more, are not
+        kept.
+    """
+    if any(before.get(name) != after[name] for name in ("tools", "targets")):
+        return dict(after)
+    found = {(p["group"], p["name"]): p for p in (*before["points"], *after["points"])}
+    order = [(point.group, point.name) for point in points(tuple(GROUPS))]
+    return {
+        **after,
+        "commands": {**before.get("commands", {}), **after["commands"]},
+        "points": [found[key] for key in order if key in found],
+    }

@@ -167,12 +167,12 @@ def _(spec: ExpSpec, d: Diagram, x: Wire) -> Wire:
         out=bits("f", spec.fraction.input),
     )  # fmt: skip
     shift = d.more(power, f"shift {spec.right_max.bit_length()}")
-    d.cut()
+    d.cut(spec.before or 1)
     mantissa = emit(spec.fraction, d, power)
     mantissa.label = bits("2^f", spec.fraction.output)
     y = d.block("shift right by i", "round", f"saturate to {spec.output.bits} bits",
                 wires=[mantissa, shift], out=bits("y", spec.output))  # fmt: skip
-    d.cut()
+    d.cut(spec.after or 1)
     return y
 
 
@@ -194,7 +194,7 @@ def _(spec: ReciprocalSpec, d: Diagram, x: Wire) -> Wire:
     value.label = bits("g(m)", spec.mantissa.output)
     y = d.block("shift right", "round", f"saturate to {spec.output.bits} bits",
                 wires=[value, steps], out=bits("y", spec.output))  # fmt: skip
-    d.cut()
+    d.cut(spec.after or 1)
     return y
 
 

@@ -67,7 +67,7 @@ def tiles(spec: Spec, manifest: dict[str, Any]) -> Markup:
     clocks = ", ".join(f"{n} at n = {length}" for length, n in latency.items())
     rate = manifest["throughput"]["elements_per_clock"]
     bound = accuracy.get("bound_ulp")
-    if "codes" in accuracy:
+    if "codes" in accuracy and (bound is None or not accuracy["sampled"]):
         said = f"over {'a sample of' if accuracy['sampled'] else 'all'} {accuracy['codes']:,} codes"
     else:
         said = "measured" if bound is None else f"proved: at most {_up(bound)}"
@@ -201,8 +201,10 @@ def _accuracy(accuracy: dict[str, Any]) -> Markup:
         text += f", over {every}{accuracy['codes']:,} input codes"
     else:
         text += f", over {accuracy['rows']:,} rows ({accuracy['elements']:,} results)"
-        if bound is not None:
-            text += f"; proved for every row: at most {_up(bound)}"
+    if bound is not None:
+        every = "row" if "rows" in accuracy else "input code"
+        every = "number of the domain" if "domain" in accuracy else every
+        text += f"; proved for every {every}: at most {_up(bound)} ({accuracy['proved']})"
     text += "."
     if accuracy.get("clipped"):
         text += f" {accuracy['clipped']:,} results are beyond the output's range and saturate."

@@ -20,6 +20,7 @@ from ..files import write_bytes
 from ..fit import METHODS, cache_folder
 from ..histograms import STAND_INS, Histogram
 from ..protocol import CASES
+from ..reading import read_json
 from . import figures, report, sections
 from .jobs import Fit, plan, run_jobs
 from .measurement import Density, load_anchors, measure, measure_anchor
@@ -193,10 +194,10 @@ def _load(path: Path) -> dict[str, Any]:
         If it cannot be read or is something else.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UsageError(f"{path}: must be JSON: {error}") from error
     lists = ("results", "anchors")
     if not isinstance(data, dict) or data.get("schema") != SCHEMA or not all(

@@ -11,8 +11,6 @@ import importlib
 import itertools
 import json
 import multiprocessing
-import os
-import signal
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,11 +25,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from .. import protocol
+from .. import interrupt, protocol
 from ..errors import StepError, UsageError
 from ..files import from_json, write_bytes
 from ..fit import METHODS, Problem, fit, nn
 from ..fit.making import quantize
+from ..reading import read_json
 from ..tables import PwlTable
 
 __all__ = ["RANDOM", "Fit", "Result", "plan", "run_jobs"]
@@ -192,7 +191,7 @@ def _checksum(key: str, result: Result) -> str:
 def _kept(path: Path, key: str, item: Fit) -> dict[str, Any] | None:
     """Return a job's kept result; None if there is none, or its file is damaged."""
     try:
-        data = json.loads(path.read_bytes())
+        data = read_json(path)
         item.table(data["result"])
         return data["result"] if data["checksum"] == _checksum(key, data["result"]) else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -204,17 +203,9 @@ def _perform(item: Fit) -> dict[str, Any]:
 
 
 def _enter_worker() -> None:
-    """Leave Ctrl-C to the parent, and end when it ends, even if it was killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Prepare a process of the pool; see `interrupt.enter_worker`."""
     tqdm.set_lock(threading.RLock())  # its own is a semaphore, left behind when terminated
-
-    def end() -> None:
-        parent = multiprocessing.parent_process()
-        if parent is not None:
-            parent.join()
-        os._exit(1)
-
-    threading.Thread(target=end, daemon=True).start()
+    interrupt.enter_worker()
 
 
 def _results(todo: Mapping[str, Fit], processes: int) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,6 +1,5 @@
 """The comparison's one harness: what every table is measured by, GQA-LUT's own ones included."""
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from .. import metrics
 from ..errors import UsageError
 from ..formats import Format
 from ..protocol import CASES, SCALES
+from ..reading import read_json
 from ..tables import PwlTable
 
 __all__ = ["Density", "load_anchors", "measure", "measure_anchor"]
@@ -115,7 +115,7 @@ def load_anchors(folder: Path) -> list[dict[str, Any]]:
             if not path.is_file():
                 continue
             try:
-                data = json.loads(path.read_text(encoding="utf-8"))
+                data = read_json(path)
                 tables = {str(scale): data[function][str(scale)] for scale in SCALES}
                 for scale in SCALES:
                     _anchor_table(tables[str(scale)], scale)

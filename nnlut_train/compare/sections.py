@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import UsageError
 from ..files import write_bytes
+from ..reading import read_text
 
 __all__ = ["check", "fill"]
 
@@ -24,7 +25,7 @@ def check(path: Path, titles: Mapping[str, str]) -> str:
         If it cannot be read, or its marks do not pair, or name a section that does not exist.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except FileNotFoundError:
         return "# Methods compared\n\nWhat each figure is: docs/fitting.md.\n" + "".join(
             f"\n## {titles[name]}\n\n<!-- begin {name} -->\n<!-- end {name} -->\n"

@@ -1,6 +1,5 @@
 """An evaluation's results as figures, SVG and PNG; the same results give the same SVG."""
 
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from ..compare.figures import save
 from ..errors import UsageError
 from ..plot import BLUE, GREY, ORANGE
+from ..reading import read_json
 from .fidelity import Result
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def read(results: Path) -> list[Mark]:
         If the file cannot be read or holds no results.
     """
     try:
-        rows = json.loads(results.read_text(encoding="utf-8"))["rows"]
+        rows = read_json(results)["rows"]
         found: dict[tuple[str, str], list[Result]] = {}
         for key, row in rows.items():
             parts = key.split(" | ")

@@ -37,6 +37,7 @@ from ..files import write_bytes
 from ..fit import METHODS, cache_folder, nn
 from ..functions import FUNCTIONS
 from ..modules.softmax import MASKED
+from ..reading import read_json
 from ..tables import digest
 
 __all__ = [
@@ -175,7 +176,7 @@ _ARRAYS = ("breakpoints", "slopes", "intercepts")
 def _cached(path: Path, key: dict[str, Any]) -> tuple[np.ndarray, ...] | None:
     """Return the arrays of a file of `nn_table`; None if there is none, or it is damaged."""
     try:
-        data = json.loads(path.read_bytes())
+        data = read_json(path)
         checksum = data.pop("checksum")
         if digest(data) != checksum or any(data[name] != value for name, value in key.items()):
             return None

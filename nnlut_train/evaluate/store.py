@@ -10,6 +10,7 @@ from hw.plan import Plan
 
 from ..errors import UsageError
 from ..files import write_bytes
+from ..reading import read_json
 from .fidelity import Result
 from .poor import Outcome
 
@@ -92,7 +93,7 @@ class Store:
 
     def _read(self) -> None:
         try:
-            data = json.loads(self.path.read_text(encoding="utf-8"))
+            data = read_json(self.path)
             schema, head, found = data["schema"], dict(data["head"]), dict(data["rows"])
             for row in found.values():
                 Entry(row).check()

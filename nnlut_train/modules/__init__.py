@@ -7,6 +7,7 @@ from nnlut_train.errors import UsageError
 from nnlut_train.functions import Function
 from sim.golden import (
     Base2Spec,
+    FloatPwlSpec,
     IbertNormSpec,
     IbertSoftmaxSpec,
     KulischSpec,
@@ -21,6 +22,7 @@ from sim.golden import (
 )
 
 from .activation import Activation
+from .floating import FloatActivation
 from .module import HardwareModule
 from .norm import IbertNorm, Norm, NormModule
 from .softmax import (
@@ -33,7 +35,8 @@ from .softmax import (
 )
 
 __all__ = [
-    "Activation", "HardwareModule", "NormModule", "SoftmaxModule", "load", "module_of",
+    "Activation", "FloatActivation", "HardwareModule", "NormModule", "SoftmaxModule", "load",
+    "module_of",
 ]  # fmt: skip
 
 _ROWS: dict[type[Spec], type[HardwareModule]] = {
@@ -56,7 +59,7 @@ def module_of(spec: Spec, function: Function | None = None, *, number: int = 0) 
     spec : Spec
         The unit, of any kind.
     function : Function, optional
-        What a unary unit approximates, for its derivative; see `Activation`.
+        What a unary unit of fixed point approximates, for its derivative; see `Activation`.
     number : int
         Of a shared unit, which function.
 
@@ -72,6 +75,8 @@ def module_of(spec: Spec, function: Function | None = None, *, number: int = 0) 
                 f"the function's number must be 0 to {len(bare.functions) - 1}, not {number}"
             )
         return Activation(PwlSpec(bare.functions[number]), function)
+    if isinstance(bare, FloatPwlSpec):
+        return FloatActivation(spec)
     if isinstance(bare, UnarySpec):
         return Activation(spec, function)
     return _ROWS[type(bare)](spec)

@@ -33,6 +33,8 @@ def test_files_of_a_build(gelu):
     assert found.keys() == {
         "gelu_int8.json", "gelu_int8.v", "report.html", "tables/table.json",
         "vectors/input.hex", "vectors/output.hex", "vectors/vectors.npz",
+        "cocotb/Makefile", "cocotb/bench.json", "cocotb/cocotb_bench.py",
+        "cocotb/unit_coverage.py", "cocotb/unit_rows.py",
     }  # fmt: skip
     manifest = json.loads(found.pop("gelu_int8.json"))
     assert manifest["files"] == {
@@ -77,6 +79,7 @@ def test_accuracy_in_the_manifest_is_that_of_a_rounded_table(gelu):
         "clipped": 0,
         "sampled": False,
         "bound_ulp": pytest.approx(error.max()),
+        "proved": "exhaustive",
     }
     assert error.max() <= 0.5
 
@@ -140,6 +143,15 @@ def test_summary(gelu):
                  "latency       1 clock; measured", "1 element a clock", "ice40 ", "ecp5 ",
                  "xilinx ", "other --arch  pwl, folded (relu + even residual): "):  # fmt: skip
         assert text in printed
+
+
+def test_what_was_refused_is_printed_with_the_reason(capsys):
+    words = ["--op", "gelu", "--bits", 4, "--arch", "pwl", "--entries", 2, "--stages", 3]
+    assert build(*words, "--target", "generic") == 0
+    reason = "--stages must be 1 for this unit, not 3"
+    assert f"\n  other --arch  direct refused: {reason}\n" in capsys.readouterr().out
+    manifest = load_build(Path("build/gelu_int4")).manifest
+    assert manifest["other_architectures"] == {"direct": {"refused": reason}}
 
 
 @pytest.mark.parametrize(

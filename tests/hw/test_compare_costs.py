@@ -11,15 +11,14 @@ from hw.compare.baseline import changes
 from hw.compare.document import BLOCKS, blocks, fill
 from hw.compare.figures import draw, pareto
 from hw.compare.points import FUNCTIONS, GROUPS, Point, points
-from hw.compare.results import run
+from hw.compare.results import joined, run
 from hw.compare.targets import Target, parse_library, targets
 from hw.design import design
 from hw.synth import GENERIC_LIBERTY
 from nnlut_train.errors import UsageError
 
-SMALL = [
-    Point("functions", (("op", "gelu"), ("bits", 4)), arch) for arch in ("pwl", "direct")
-]  # fmt: skip
+GELU = (("op", "gelu"), ("bits", 4))
+SMALL = [Point("functions", (*GELU, ("entries", 16)), "pwl"), Point("functions", GELU, "direct")]
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +66,32 @@ def test_changes_are_told(results):
     later = deepcopy(results)
     later["points"][0]["costs"]["generic"]["area"] *= 1.5
     (line,) = changes(results, later)
-    assert line.startswith("functions: gelu_int4 pwl, generic: area ")
+    assert line.startswith("functions: gelu_int4 pwl entries=16, generic: area ")
     assert line.endswith("(+50.0 %)")
     del later["points"][1]
     assert changes(results, later)[-1].endswith("figures are gone")
+
+
+def test_a_run_keeps_what_it_does_not_compare():
+    """And nothing of other tools, or of units that are compared no more."""
+    first, second = points(("functions",))[:2]
+    said = {"tools": {"yosys": "1"}, "targets": {}}
+
+    def result(*chosen, **more):
+        return {**said, "commands": {"functions": "new"}, "points": [
+            {"group": point.group, "name": point.name, **more} for point in chosen
+        ]}  # fmt: skip
+
+    old = result(first, second, size=1)
+    old["points"].append({"group": "functions", "name": "gone"})
+    old["commands"] = {"rows": "old", "functions": "old"}
+    both = joined(old, result(second, size=2))
+    assert [(point["name"], point["size"]) for point in both["points"]] == [
+        (first.name, 1), (second.name, 2)
+    ]  # fmt: skip
+    assert both["commands"] == {"rows": "old", "functions": "new"}
+    new = result(second, size=2)
+    assert joined({**old, "tools": {"yosys": "2"}}, new) == new
 
 
 def test_pareto():

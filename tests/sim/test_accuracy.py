@@ -139,7 +139,8 @@ def test_proven_bound_holds_and_is_below_one_ulp(arch, bits, fit_length):
     rng = np.random.default_rng(bits * fit_length)
     rows = [*random_rows(spec, 400 if fit_length > 200 else 2000, rng), *corner_rows(spec)]
     found = softmax_accuracy(spec, rows)
-    assert 0.5 <= bound < 1.0
+    # Half an ulp is of rounding; rows of one element have the largest code, and no error.
+    assert (0.5 if fit_length > 1 else found.max_ulp) <= bound < 1.0
     assert found.max_ulp <= bound
 
 

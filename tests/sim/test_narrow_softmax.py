@@ -81,7 +81,8 @@ def test_the_bound_holds(options, arch):
     for length in (1, 2, 128):
         spec = spec_of("softmax", arch=arch, length=length, **options)
         found = softmax_accuracy(spec, count=500)
-        assert 0.5 <= softmax_bound(spec) < np.inf
+        # Half an ulp is of rounding; rows of one element have the largest code, and no error.
+        assert (0.5 if length > 1 else 0) <= softmax_bound(spec) < np.inf
         assert found.max_ulp <= softmax_bound(spec)
 
 

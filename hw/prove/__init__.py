@@ -1,0 +1,1 @@
+"""Formal proofs about a build: ``python -m hw.prove BUILD_DIR``."""

@@ -1,0 +1,69 @@
+"""Satisfiability by ABC, inside Yosys: one pip package is compiler and solver."""
+
+from nnlut_train.errors import StepError
+
+from .. import yosys
+from .graph import FALSE, TRUE, Graph
+
+__all__ = ["ENGINE", "satisfied"]
+
+#: What decides, in words of a `Proof`.
+ENGINE = "ABC &cec in Yosys"
+
+# Yosys runs ABC on a design, and wants it back; it is none that matters.
+_YOSYS = """\
+read_verilog stand_in.v
+techmap
+abc -script abc.script
+"""
+_STAND_IN = "module stand_in(input a, input b, output y); assign y = a & b; endmodule\n"
+_ABC = """\
+write_blif saved.blif
+read_aiger miter.aig
+&get
+&cec -m -C 1000000000 -T {timeout}
+write_status status
+read_blif saved.blif
+"""
+
+
+def satisfied(
+    graph: Graph, literal: int, *, step: str, timeout: int = 120
+) -> dict[str, int] | None:
+    """Find out whether a literal can be true.
+
+    Parameters
+    ----------
+    graph : Graph
+        The graph of `literal`.
+    literal : int
+        What is asked for.
+    step : str
+        What it is for; error messages begin with it.
+    timeout : int
+        Seconds after which it gives up.
+
+    Returns
+    -------
+    dict or None
+        Free variables by name, of those that matter, for which it is true; None: there are none.
+
+    Raises
+    ------
+    StepError
+        Yosys failed, or ABC did not decide.
+    """
+    if literal in (FALSE, TRUE):
+        return None if literal == FALSE else {}
+    aiger, inputs = graph.aiger(literal)
+    script = _ABC.format(timeout=timeout)
+    files = {"stand_in.v": _STAND_IN, "miter.aig": aiger, "abc.script": script}
+    # ABC looks at its clock only between calls of its solver.
+    written = yosys.run(_YOSYS, files, ["status"], step=f"{step}: undecided", timeout=timeout + 10)
+    verdict, *rest = written["status"].decode().split()
+    if verdict == "snl_UNSAT":
+        return None
+    if verdict != "snl_SAT":
+        raise StepError(f"{step}: undecided after {timeout} seconds")
+    return {graph.name(variable): int(value)
+            for variable, value in zip(inputs, rest[-1], strict=True)}  # fmt: skip

@@ -1,0 +1,80 @@
+"""Claims that literals are equal: most by structure, the rest by a solver."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from nnlut_train.errors import StepError
+
+from . import abc
+from .graph import TRUE, Graph
+
+__all__ = ["Claims"]
+
+
+class Claims:
+    """Pairs of literals that must be equal, whatever the free variables are.
+
+    Parameters
+    ----------
+    graph : Graph
+        The graph of the literals.
+    step : str
+        What is proved; error messages begin with it.
+    """
+
+    def __init__(self, graph: Graph, step: str) -> None:
+        self.graph, self.step = graph, step
+        #: Pairs that were claimed.
+        self.count = 0
+        #: Clocks that the longest of the claims spans.
+        self.depth = 0
+        self._open: dict[int, str] = {}
+
+    def equal(
+        self, text: str, actual: Sequence[int], wanted: Sequence[int], *, where: int = TRUE
+    ) -> None:
+        """Claim that literals are equal wherever `where` is true; `text` says of what."""
+        for one, other in zip(actual, wanted, strict=True):
+            self.count += 1
+            wrong = self.graph.all((where, self.graph.differ(one, other)))
+            self._open.setdefault(wrong, text)
+
+    def settle(self, timeout: int) -> int:
+        """Prove all claims.
+
+        Parameters
+        ----------
+        timeout : int
+            Seconds after which the solver gives up.
+
+        Returns
+        -------
+        int
+            How many needed a solver: the structure does not show them.
+
+        Raises
+        ------
+        StepError
+            One is wrong: the message has a counterexample; or the solver gave up.
+        """
+        self._open.pop(0, None)
+        if not self._open:
+            return 0
+        wrong = self.graph.any(self._open)
+        found = abc.satisfied(self.graph, wrong, step=self.step, timeout=timeout)
+        if found is None:
+            return len(self._open)
+        raise StepError(f"{self.step}: refuted: {self._broken(found)}")
+
+    def _broken(self, found: Mapping[str, int]) -> str:
+        """Say which claim is wrong, and where."""
+        support = self.graph.support(self._open)
+        ones = np.array([np.iinfo(np.uint64).max], np.uint64)
+        values = {literal: ones * found.get(self.graph.name(literal), 0) for literal in support}
+        held = self.graph.values(list(self._open), values or {2: ones})
+        text, literal = next((text, literal) for (literal, text), value
+                             in zip(self._open.items(), held, strict=True) if value[0])  # fmt: skip
+        names = [self.graph.name(variable) for variable in self.graph.support([literal])]
+        told = ", ".join(f"{name} = {found.get(name, 0)}" for name in names[:8])
+        return f"{text}; counterexample: {told}{', ...' if len(names) > 8 else ''}"

@@ -1,0 +1,135 @@
+"""The stream contract of a unit's Verilog: DESIGN's four rules, and that every beat leaves once."""
+
+import time
+
+from nnlut_train.errors import StepError
+from sim.golden import WritableSpec
+
+from . import stream_bench
+from .results import Proof, Task
+from .stream_engine import Violation, flatten, induct, reach
+from .stream_slots import slots_of
+
+__all__ = ["prove"]
+
+#: Longest time to an answer that is searched from reset; of longer ones nothing is claimed.
+ANSWER_MAX = 40
+_RESET = "The first clock has a reset; others come at any time. Registers begin with anything."
+_HELD = "Who sends holds valid and payload until it is ready for them."
+_FREE = "Tables and multipliers give anything."
+
+
+def prove(task: Task) -> list[Proof]:
+    """Prove the stream contract.
+
+    * No path without a register leads from ``m_axis_tready`` to what it answers to, or from any
+      input to an output of AXI4-Lite.
+    * Valid and payload are held while the receiver is not ready; of a writable unit also the
+      responses, of which each request has one, in the next clock.
+    * Every beat leaves once, in order, with its ``tlast`` and ``tkeep``.
+    * A result is offered within the stated latency, whether the receiver is ready or not.
+
+    Raises
+    ------
+    StepError
+        If a claim is refuted or undecided: with the assertion and the clocks from reset.
+    """
+    return _Prover(task).proofs()
+
+
+class _Prover:
+    def __init__(self, task: Task) -> None:
+        self.task, self.spec = task, task.spec
+        self.step = f"proof of the streams of {task.top}"
+        self.properties = stream_bench.properties()
+
+    def proofs(self) -> list[Proof]:
+        """Return all proofs."""
+        began = time.monotonic()
+        self.flat = flatten(self.task.verilog, self.task.top, self._pairs(), step=self.step)
+        paths = self._paths(began)
+        self.slots = slots_of(self.spec, self.flat.wires)
+        capacity = self.slots.count if self.slots else self.spec.latency_of(1)
+        self.capacity = capacity
+        return [paths, self._held(), self._order(), *self._answer()]
+
+    def _pairs(self) -> list[tuple[str, str]]:
+        ports = stream_bench.ports(self.spec)
+        shown = [p.name for p in ports if p.direction == "output"]
+        streams = [(name, "m_axis_tready") for name in shown if name.startswith("m_axis_")]
+        given = [p.name for p in ports if p.direction == "input" and p.name != "aclk"]
+        return streams + [(name, other) for name in shown if name.startswith("s_axil_")
+                          for other in given]  # fmt: skip
+
+    def _paths(self, began: float) -> Proof:
+        if self.flat.joined:
+            output, source = self.flat.joined[0]
+            raise StepError(f"{self.step}: refuted: {output} depends on {source} in the same clock")
+        claim = "No result, and no valid of one, depends on m_axis_tready in the same clock"
+        if isinstance(self.spec, WritableSpec):
+            claim += "; no output of AXI4-Lite depends on any input so"
+        return Proof(f"{claim}.", "Yosys select, input cones", None, True,
+                     time.monotonic() - began)  # fmt: skip
+
+    def _decide(self, bench: str, taps: dict[str, str], depth: int) -> tuple[str, int]:
+        """Prove all assertions of a bench; return the engine, and its depth."""
+        files = self.properties, bench, taps
+        options = {"step": self.step, "timeout": self.task.timeout}
+        if depth:
+            done = induct(self.flat, *files, depth=depth, **options)
+            if done is not None:
+                return "Yosys sat, k-induction", done
+        # What is not inductive may still hold, or there is a way to a violation.
+        found = reach(self.flat, *files, **options)
+        if isinstance(found, Violation):
+            raise StepError(f"{self.step}: refuted: {found.assertion} is violated "
+                            f"{found.clocks} clocks from reset")  # fmt: skip
+        if found is None:
+            raise StepError(f"{self.step}: undecided within {self.task.timeout} seconds")
+        return "ABC pdr in Yosys", found
+
+    def _held(self) -> Proof:
+        began = time.monotonic()
+        engine, depth = self._decide(stream_bench.held(self.spec, self.flat.top), {}, 2)
+        claim = "A result that is offered stays, with its payload, until it is taken"
+        if isinstance(self.spec, WritableSpec):
+            claim += "; so do AXI4-Lite's responses, of which each request has one, at once"
+        return Proof(f"{claim}.", engine, depth, True, time.monotonic() - began,
+                     (_RESET, _HELD, _FREE))  # fmt: skip
+
+    def _order(self) -> Proof:
+        began = time.monotonic()
+        slots, spec = self.slots, self.spec
+        bench = stream_bench.order(spec, self.flat.top, self.capacity, slots)
+        taps = {} if slots is None else slots.taps | stream_bench.SHOWN
+        engine, depth = self._decide(bench, taps, 1 if slots else 0)
+        tags = "tlast and tkeep" if spec.lanes > 1 else "tlast"
+        claim = (f"Every beat leaves once, in order, with its {tags}; no more than {self.capacity} "
+                 "are inside")  # fmt: skip
+        if spec.longest:
+            claim += f"; a row is cut after {spec.beats(spec.longest)} beats"
+        return Proof(f"{claim}.", engine, depth, True, time.monotonic() - began,
+                     (_RESET, _HELD, _FREE))  # fmt: skip
+
+    def _answer(self) -> list[Proof]:
+        began = time.monotonic()
+        spec, bound = self.spec, stream_bench.answer_of(self.spec)
+        bench = stream_bench.answer(spec, self.flat.top, self.capacity)
+        what = "a row has ended" if spec.longest else "a beat has entered"
+        claim = (f"Within {bound} clocks after {what}, and after each result while there is more, "
+                 "a result is offered, whether the receiver is ready or not.")  # fmt: skip
+        if not spec.longest:
+            engine, depth = self._decide(bench, {}, 0)
+            return [Proof(claim, engine, depth, True, time.monotonic() - began, (_RESET, _HELD))]
+        if bound > ANSWER_MAX:
+            return []
+        depth = bound + 2 * spec.beats(spec.longest) + 2
+        found = reach(self.flat, self.properties, bench, {}, step=self.step,
+                      timeout=self.task.timeout, depth=depth)  # fmt: skip
+        if isinstance(found, Violation):
+            raise StepError(f"{self.step}: refuted: {found.assertion} is violated "
+                            f"{found.clocks} clocks from reset")  # fmt: skip
+        if found is None:
+            return []
+        return [Proof(claim, "ABC bmc3 in Yosys", depth, False, time.monotonic() - began,
+                      (_RESET, _HELD, _FREE))]  # fmt: skip

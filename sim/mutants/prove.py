@@ -1,0 +1,119 @@
+"""Which of the faults that the bench did not notice change nothing."""
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+
+from hw import yosys
+from hw.prove.circuit import compiled
+from nnlut_train.errors import StepError
+
+from .plant import Mutant, planted
+from .product import product
+
+__all__ = ["ENGINE", "Verdict", "judged"]
+
+#: What decides.
+ENGINE = "ABC scorr and pdr in Yosys"
+#: Seconds for a fault, in the first and the second try.
+LIMITS = (4, 40)
+#: So many faults are put to one process: its start takes a second.
+AT_ONCE = 12
+#: Seconds, beyond the limits, in which a process has started and read all.
+EXTRA = 300
+
+# Yosys runs ABC on a design, and wants it back; it is none that matters.
+_YOSYS = """\
+read_verilog stand_in.v
+techmap
+abc -script abc.script
+"""
+_STAND_IN = "module stand_in(input a, input b, output y); assign y = a & b; endmodule\n"
+_ONE = """\
+read_aiger {name}.aig
+scorr -C 1000
+pdr -T {limit}
+write_status {name}.status
+"""
+
+
+class Verdict(Enum):
+    """What was found about a fault."""
+
+    #: It is never seen from outside.
+    EQUIVALENT = "equivalent"
+    #: It can be seen: there is a run of inputs that shows it.
+    DIFFERENT = "different"
+    #: Nothing was found in time.
+    UNDECIDED = "undecided"
+
+
+def judged(
+    netlist: str, top: str, mutants: Mapping[int, Mutant], *, limits: tuple[int, ...] = LIMITS,
+    told: Callable[[int, Verdict], object] = lambda number, verdict: None,
+) -> dict[int, Verdict]:  # fmt: skip
+    """Decide of each fault whether it can be seen from outside; see `sim.mutants.product`.
+
+    Parameters
+    ----------
+    netlist : str
+        From `sim.mutants.plant.prepared`.
+    top : str
+        Its top module.
+    mutants : mapping of int to Mutant
+        The faults, by numbers from 1 on.
+    limits : tuple of int
+        Seconds for each, in the first try, the second, and so on.
+    told : callable
+        Is called with each fault that is decided, or given up.
+
+    Raises
+    ------
+    StepError
+        If Yosys fails.
+    """
+    if not mutants:
+        return {}
+    verilog = planted(netlist, top, mutants, "write_verilog -noattr unit.v", "unit.v")
+    circuit = compiled({"unit.v": verilog}, top, step="faults that were not noticed")
+    found: dict[int, Verdict] = {}
+    open_ = {number: product(circuit, number) for number in mutants}
+    for number, aiger in open_.items():
+        if aiger is None:
+            found[number] = Verdict.EQUIVALENT
+            told(number, found[number])
+    for limit in limits:
+        waiting = [number for number in mutants if number not in found]
+        for at in range(0, len(waiting), AT_ONCE):
+            part = {n: aiger for n in waiting[at : at + AT_ONCE] if (aiger := open_[n])}
+            for number, verdict in _decided(part, limit).items():
+                if verdict is not Verdict.UNDECIDED:
+                    found[number] = verdict
+                    told(number, verdict)
+    for number in mutants:
+        if number not in found:
+            found[number] = Verdict.UNDECIDED
+            told(number, Verdict.UNDECIDED)
+    return found
+
+
+def _decided(circuits: Mapping[int, bytes], limit: int) -> dict[int, Verdict]:
+    names = {number: f"m{number}" for number in circuits}
+    script = "write_blif saved.blif\n"
+    script += "".join(_ONE.format(name=name, limit=limit) for name in names.values())
+    files: dict[str, bytes | str] = {
+        "stand_in.v": _STAND_IN, "abc.script": script + "read_blif saved.blif\n",
+        **{f"{names[number]}.aig": aiger for number, aiger in circuits.items()},
+    }  # fmt: skip
+    outputs = [f"{name}.status" for name in names.values()]
+    try:
+        written = yosys.run(_YOSYS, files, outputs, step="proof of faults",
+                            timeout=len(names) * limit * 3 + EXTRA)  # fmt: skip
+    except StepError:
+        if len(circuits) == 1:
+            return dict.fromkeys(circuits, Verdict.UNDECIDED)
+        # One of them is too much: each alone.
+        return {n: _decided({n: aiger}, limit)[n] for n, aiger in circuits.items()}
+    words = {number: written[f"{name}.status"].split()[:1] for number, name in names.items()}
+    kinds = {b"snl_UNSAT": Verdict.EQUIVALENT, b"snl_SAT": Verdict.DIFFERENT}
+    return {number: kinds.get(word[0] if word else b"", Verdict.UNDECIDED)
+            for number, word in words.items()}  # fmt: skip
