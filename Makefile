@@ -20,6 +20,7 @@ softmax: .venv/main
 test: .venv/dev lint
 	@tools/need iverilog iverilog
 	@tools/need sta opensta || echo "make test: without it the tests of timing and power are left out" >&2
+	@tools/need verilator verilator || echo "make test: without it the tests of that simulator are left out" >&2
 	$(BIN)/python -m pytest -n auto
 
 lint: .venv/dev

@@ -74,13 +74,17 @@ class Function:
         x = np.asarray(x, dtype=np.float64)
         try:
             with np.errstate(all="ignore"):
-                y = np.asarray(self.evaluate(x), dtype=np.float64)
+                found = np.asarray(self.evaluate(x))
+                # Imaginary parts would only be warned of, and dropped.
+                y = found if np.iscomplexobj(found) else found.astype(np.float64)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a user's function may even try to end the program
             raise UsageError(
                 f"function {self.name} must take a float64 array, but raised {error!r}"
             ) from error
+        if np.iscomplexobj(y):
+            raise UsageError(f"function {self.name} must return real numbers, not complex ones")
         if y.shape != x.shape or np.isnan(y).any():
             raise UsageError(
                 f"function {self.name} must return a number for every argument, "

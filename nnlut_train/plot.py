@@ -51,7 +51,8 @@ def draw(
     Raises
     ------
     UsageError
-        If matplotlib is not installed, or the table is of floating-point numbers.
+        If matplotlib is not installed, the table is of floating-point numbers, or its input has
+        none of the domain.
     """
     if isinstance(table, FloatTable):
         raise UsageError(
@@ -66,6 +67,10 @@ def draw(
     x = table.input.real(codes)
     if domain is not None:
         codes = codes[(x >= domain[0]) & (x <= domain[1])]
+        if not codes.size:
+            raise UsageError(
+                f"the table's domain must have numbers of its input {table.input}, not be {domain}"
+            )
         x = table.input.real(codes)
     exact = table.output.clip(function(x))
     value = table.output.real(table.lookup(codes))

@@ -119,8 +119,14 @@ class _Prover:
         claim = (f"Within {bound} clocks after {what}, and after each result while there is more, "
                  "a result is offered, whether the receiver is ready or not.")  # fmt: skip
         if not spec.longest:
-            engine, depth = self._decide(bench, {}, 0)
-            return [Proof(claim, engine, depth, True, time.monotonic() - began, (_RESET, _HELD))]
+            taps = {}
+            if self.slots:
+                taps = self.slots.taps | stream_bench.SHOWN
+                bench = stream_bench.order(spec, self.flat.top, self.capacity, self.slots,
+                                           timely=True)  # fmt: skip
+            engine, depth = self._decide(bench, taps, bound + 1 if taps else 0)
+            return [Proof(claim, engine, depth, True, time.monotonic() - began,
+                          (_RESET, _HELD, _FREE))]  # fmt: skip
         if bound > ANSWER_MAX:
             return []
         depth = bound + 2 * spec.beats(spec.longest) + 2

@@ -57,7 +57,9 @@ def held(spec: Spec, module: str) -> str:
     return _module(body)
 
 
-def order(spec: Spec, module: str, capacity: int, slots: Slots | None = None) -> str:
+def order(
+    spec: Spec, module: str, capacity: int, slots: Slots | None = None, *, timely: bool = False
+) -> str:
     """Return the bench about the order of beats.
 
     Parameters
@@ -70,6 +72,8 @@ def order(spec: Spec, module: str, capacity: int, slots: Slots | None = None) ->
         Beats that are inside at most.
     slots : Slots, optional
         Where beats are inside: makes the order inductive.
+    timely : bool
+        Of a unary unit, with `answer`'s assertion: where beats are makes that inductive, too.
     """
     last, body = _last(spec)
     bits = (capacity + 1).bit_length()
@@ -94,6 +98,8 @@ def order(spec: Spec, module: str, capacity: int, slots: Slots | None = None) ->
     ]  # fmt: skip
     if slots is not None:
         body += [f"  localparam BITS = {bits};", *slots.text()]
+    if timely:
+        body.append(_progress(answer_of(spec), "held"))
     return _module([*_Wires(spec, module).head(), *body])
 
 
@@ -105,16 +111,22 @@ SHOWN = {"begun": "order.started", "watching": "order.watching", "ahead": "order
 def answer(spec: Spec, module: str, capacity: int) -> str:
     """Return the bench about when results are offered: see `answer_of`."""
     last, body = _last(spec)
-    bits, bound = (capacity + 1).bit_length(), answer_of(spec)
+    bits = (capacity + 1).bit_length()
     body += [
         f"  wire [{bits - 1}:0] rows;",
         _binding("stream_rows", "counted", {"BITS": bits}, enters="enters", leaves="leaves",
                  i_last=last if spec.longest else "1'b1",
                  o_last="m_axis_tlast" if spec.longest else "1'b1", held="rows"),
-        _binding("stream_progress", "answer", {"BITS": (bound + 1).bit_length(), "BOUND": bound},
-                 waits="rows != 0 && !m_axis_tvalid"),
+        _progress(answer_of(spec), "rows"),
     ]  # fmt: skip
     return _module([*_Wires(spec, module).head(), *body])
+
+
+def _progress(bound: int, inside: str) -> str:
+    return _binding(
+        "stream_progress", "answer", {"BITS": (bound + 1).bit_length(), "BOUND": bound},
+        waits=f"{inside} != 0 && !m_axis_tvalid",
+    )  # fmt: skip
 
 
 class _Wires:

@@ -1,9 +1,10 @@
-"""Where beats are inside a unit of rows, from the names of its registers in the netlist.
+"""Where beats are inside a unit, from the names of its registers in the netlist.
 
-A beat enters the row buffer of a pass (`hw.units.row_pass`), where there are some through the
-stages beside the statistic (`hw.units.elastic_pass`), and leaves through the stages ``before`` the
-statistic is needed, those of ``apply``, and a skid buffer. What these names tell is asserted, not
-assumed: see `stream_slots.v`.
+In a unary unit they are in the stages of its pipeline. In a unit of rows a beat enters the row
+buffer of a pass (`hw.units.row_pass`), where there are some through the stages beside the statistic
+(`hw.units.elastic_pass`), and leaves through the stages ``before`` the statistic is needed, those
+of ``apply``, and a skid buffer. What these names tell is asserted, not assumed: see
+`stream_slots.v`.
 """
 
 import re
@@ -77,7 +78,9 @@ class Slots:
 
 
 def slots_of(spec: Spec, wires: Wires) -> Slots | None:
-    """Return the places of beats, or None for a unit without row buffers.
+    """Return the places of beats; None: they are not known by their names.
+
+    They are not where lanes take turns, or rows are of one beat.
 
     Parameters
     ----------
@@ -92,7 +95,8 @@ def slots_of(spec: Spec, wires: Wires) -> Slots | None:
         If the netlist is not one of a chain of passes.
     """
     passes = _passes(wires)
-    if not passes:
+    plain = None if passes or spec.longest or spec.interval > 1 else _plain(wires)
+    if not passes and plain is None:
         return None
     keep = spec.lanes if spec.lanes > 1 else 0
     mask = spec.lanes if getattr(spec.bare, "mask", False) else 0
@@ -111,21 +115,31 @@ def slots_of(spec: Spec, wires: Wires) -> Slots | None:
         slots.add("stage_slot", "", {"valid": slots.tap(f"{start}_valid", 1),
                                      "held": f"{{{last}{kept}}}"})  # fmt: skip
 
+    if plain is not None:
+        for number in reversed(_stages(wires, plain)):
+            stage(f"{plain}s{number}")
+        return slots
     for prefix in passes:
         if f"{prefix}result_moves" in wires:
             moves = slots.tap(f"{prefix}result_moves", 1)
             aside = word(f"{prefix}result_aside")
             slots.add("stage_slot", "", {"valid": f"!{moves}", "held": aside})
         for pipe in ("apply", "before"):
-            for number in reversed(_stages(wires, f"{prefix}{pipe}")):
+            for number in reversed(_stages(wires, f"{prefix}{pipe}_")):
                 stage(f"{prefix}{pipe}_s{number}")
         _queue(slots, wires, f"{prefix}buffer.", word)
-        for number in reversed(_stages(wires, f"{prefix}beside")):
+        for number in reversed(_stages(wires, f"{prefix}beside_")):
             start = f"{prefix}beside_s{number}"
             valid = slots.tap(f"{start}_valid", 1)
             slots.add("stage_slot", "", {"valid": valid, "held": word(f"{start}_beat")})
     _cut(slots, wires, passes[0])
     return slots
+
+
+def _plain(wires: Wires) -> str | None:
+    """Return where the pipeline of a unary unit is."""
+    found = [name.removesuffix("s1_valid") for name in wires if name.endswith(".s1_valid")]
+    return found[0] if len(found) == 1 else None
 
 
 def _passes(wires: Wires) -> list[str]:
@@ -159,7 +173,7 @@ def _cut(slots: Slots, wires: Wires, within: str) -> None:
 
 
 def _stages(wires: Wires, pipe: str) -> list[int]:
-    found = (re.fullmatch(re.escape(pipe) + r"_s(\d+)_valid", name) for name in wires)
+    found = (re.fullmatch(re.escape(pipe) + r"s(\d+)_valid", name) for name in wires)
     return sorted(int(match[1]) for match in found if match)
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import io
+import re
 import shutil
 import signal
 import sys
@@ -57,6 +58,10 @@ def _limited() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+# What the function of a user's module warns of is shown as Python shows it.
+_WARNING = re.compile(r"^\S*/user_\w+\.py:\d+: \w*Warning: .*\n(?:  .*\n)?", re.MULTILINE)
+
+
 def _content(folder: Path) -> dict[str, str]:
     """Return what is in a folder; of a file a hash."""
     return {
@@ -101,7 +106,7 @@ def judge(prepare: Callable[[Random, Path], Call], seed: object, folder: Path) -
     except BaseException:
         wrong = traceback.format_exc()
     seconds = time.perf_counter() - began
-    said = err.getvalue()
+    said = _WARNING.sub("", err.getvalue())
     if wrong:
         pass
     elif status not in (0, 1, 2):

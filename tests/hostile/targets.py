@@ -131,7 +131,7 @@ def build_folder(seeds: Seeds, rng: Random, folder: Path) -> Call:
         _write(rng, path, bytes_of(rng, path.read_bytes()))
     if rng.random() < 0.05:
         (at / "loop").symlink_to(".")
-    if rng.random() < 0.05:
+    if rng.random() < 0.05 and os.path.lexists(manifest):
         os.rename(manifest, at / rng.choice(["a b.json", "'.json", "a\n.json", "$(x).json"]))
     return rng.choice([
         lambda: _call(synth.main, at), lambda: _call(core.main, at),

@@ -347,6 +347,7 @@ def test_functions_that_cannot_be_had(user_module, text, attribute, message):
         ("raise RuntimeError('no such luck')",
          r"must take a float64 array, but raised RuntimeError\('no such luck'\)$"),
         ("return 1.0 if x > 0 else 0.0", r"must take a float64 array, but raised ValueError\("),
+        ("return x * 1j", r"must return real numbers, not complex ones$"),
         ("return 'text'", r"must take a float64 array, but raised ValueError\("),
         ("return x * float('nan')", r"must return a number for every argument, .* returned NaN$"),
         ("return x - x if x[0] else (x - 1) ** 0.5", r"but returned NaN$"),
