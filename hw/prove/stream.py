@@ -124,7 +124,7 @@ class _Prover:
                 taps = self.slots.taps | stream_bench.SHOWN
                 bench = stream_bench.order(spec, self.flat.top, self.capacity, self.slots,
                                            timely=True)  # fmt: skip
-            engine, depth = self._decide(bench, taps, bound + 1 if taps else 0)
+            engine, depth = self._decide(bench, taps, 1 if taps else 0)
             return [Proof(claim, engine, depth, True, time.monotonic() - began,
                           (_RESET, _HELD, _FREE))]  # fmt: skip
         if bound > ANSWER_MAX:

@@ -98,14 +98,20 @@ def order(
     ]  # fmt: skip
     if slots is not None:
         body += [f"  localparam BITS = {bits};", *slots.text()]
-    if timely:
-        body.append(_progress(answer_of(spec), "held"))
+    if timely and slots is not None:
+        bound = answer_of(spec)
+        width = (bound + 1).bit_length()
+        body += [
+            _progress(bound, "begun && held"), f"  wire [{width - 1}:0] clocks;",
+            f"  stream_nears #(.COUNT({slots.count}), .BITS({width})) nears "
+            f"(.valid({_concat(slots.pipeline)}), .clocks(clocks));",
+        ]  # fmt: skip
     return _module([*_Wires(spec, module).head(), *body])
 
 
-#: What a bench with slots shows of the bindings of `stream_order` and `stream_cut`.
+#: What a bench with slots shows of its other bindings.
 SHOWN = {"begun": "order.started", "watching": "order.watching", "ahead": "order.ahead",
-         "tag": "order.tag"}  # fmt: skip
+         "tag": "order.tag", "clocks": "answer.clocks"}  # fmt: skip
 
 
 def answer(spec: Spec, module: str, capacity: int) -> str:

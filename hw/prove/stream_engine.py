@@ -158,9 +158,13 @@ def _files(flat: Flat, properties: str, bench: str) -> dict[str, bytes | str]:
     return {"flat.il": flat.rtlil, "properties.v": properties, "bench.v": bench}
 
 
-def _prepared(taps: Mapping[str, str]) -> str:
+def _prepared(bench: str, taps: Mapping[str, str]) -> str:
     # `-nounset`: what else the bench's wire is connected to stays so.
-    lines = [f"connect -nounset -set {wire} {source}" for wire, source in taps.items()]
+    lines = [
+        f"connect -nounset -set {wire} {source}"
+        for wire, source in taps.items()
+        if f" {wire};" in bench
+    ]
     return _BENCH.format(taps="\n".join(lines))
 
 
@@ -177,7 +181,7 @@ def induct(
     properties, bench : str
         Verilog: modules with assertions, and the module ``bench``.
     taps : mapping
-        Wires of the bench to those that they show; ``dut.`` is the unit.
+        Wires that the bench may have to those that they show; ``dut.`` is the unit.
     step : str
         What is proved; error messages begin with it.
     depth : int
@@ -195,7 +199,7 @@ def induct(
     StepError
         If Yosys fails.
     """
-    script = _prepared(taps) + (
+    script = _prepared(bench, taps) + (
         "setundef -undriven -anyseq\n"
         f"tee -o verdict sat -tempinduct -prove-asserts -set-assumes -maxsteps {depth} "
         f"-timeout {timeout}\n"
@@ -234,7 +238,7 @@ def reach(
     engine = f"bmc3 -F {depth} -T {timeout}" if depth else f"pdr -T {timeout}"
     files = _files(flat, properties, bench)
     files |= {"stand_in.v": _STAND_IN, "abc.script": _ABC.format(engine=engine)}
-    made = yosys.run(_prepared(taps) + _GATES, files, ("names.json", "status"), step=step)
+    made = yosys.run(_prepared(bench, taps) + _GATES, files, ("names.json", "status"), step=step)
     names = json.loads(made["names.json"])["asserts"]
     if not names:
         raise StepError(f"{step}: the bench must have assertions, but Yosys found none")

@@ -32,6 +32,8 @@ class Slots:
         Declarations, and the bindings of queues.
     taps : dict of str to str
         Wires of the bench to those that they show.
+    pipeline : list of str
+        Of a unary unit, the wires that show the stages' valid bits, the first stage's first.
     places : int
         Bindings of places.
     count : int
@@ -41,6 +43,7 @@ class Slots:
     width: int
     lines: list[str] = field(default_factory=list)
     taps: dict[str, str] = field(default_factory=dict)
+    pipeline: list[str] = field(default_factory=list)
     places: int = 0
     count: int = 0
 
@@ -66,7 +69,7 @@ class Slots:
     def text(self) -> list[str]:
         """Return the lines of a bench with `BITS`, and the wires that its other bindings show."""
         return [
-            "  wire begun, watching;", "  wire [BITS-1:0] ahead;",
+            "  wire begun;", "  wire watching;", "  wire [BITS-1:0] ahead;",
             f"  wire [{self.width - 1}:0] tag;",
             f"  wire [{self.places - 1}:0] wrong;",
             f"  wire [BITS-1:0] before [{self.places}:0];", "  assign before[0] = 0;",
@@ -118,6 +121,7 @@ def slots_of(spec: Spec, wires: Wires) -> Slots | None:
     if plain is not None:
         for number in reversed(_stages(wires, plain)):
             stage(f"{plain}s{number}")
+            slots.pipeline.insert(0, slots.tap(f"{plain}s{number}_valid", 1))
         return slots
     for prefix in passes:
         if f"{prefix}result_moves" in wires:

@@ -60,3 +60,12 @@ module slots_agree #(parameter WIDTH = 1) (
 );
   always @* if (started) same: assert(a == b);
 endmodule
+
+// In a pipeline that waits, the oldest beat is nearer to the output by a stage a clock. Bit 0 of
+// `valid` is the last stage.
+module stream_nears #(parameter COUNT = 1, parameter BITS = 8) (
+  input [COUNT-1:0] valid, input [BITS-1:0] clocks
+);
+  wire [COUNT-1:0] near = {COUNT{1'b1}} >> clocks;
+  always @* nearer: assert(clocks == 0 || (valid & near) != 0);
+endmodule

@@ -9,6 +9,7 @@ from building import build
 from fits import fit, listed, run
 
 from nnlut_train import fitting, plot
+from nnlut_train.errors import UsageError
 from nnlut_train.files import load
 from nnlut_train.fit import nn
 from nnlut_train.formats import Format
@@ -296,6 +297,8 @@ def test_a_picture_has_what_it_says():
     ends = np.array([segment[1] for segment in below.collections[0].get_segments()])
     ulp = (codes.get_ydata() - curve.get_ydata()) / table.output.scale
     np.testing.assert_allclose(ends, np.stack([x, ulp], axis=1))
+    with pytest.raises(UsageError, match=r"^the table's domain must have numbers of its input s6"):
+        plot.draw(table, FUNCTIONS["sigmoid"], (1e6, 2e6))
 
 
 def test_help(capsys):
