@@ -9,6 +9,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
+# Workers that share the cores would have as many threads as cores each, which wait for each other.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # A failing assertion there tells the values, as in a test.
 pytest.register_assert_rewrite("benching", "building", "faults", "judge", "writing")
 
