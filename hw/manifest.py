@@ -235,7 +235,8 @@ def check_folder(folder: Path) -> str:
     except (UsageError, KeyError, TypeError, ValueError) as error:
         if "was changed" in str(error):
             raise wrong(str(error).split("; ", 1)[1]) from error
-        raise wrong(f"{folder} holds something else: {min(present)}") from error
+        first = min(present, key=lambda name: (name.count("/"), name))
+        raise wrong(f"{folder} holds something else: {first}") from error
     for name, path in present.items():
         if name == f"{manifest['name']}.json":
             continue

@@ -130,7 +130,11 @@ def _main(argv: Sequence[str] | None) -> None:
         write_bytes(options.document, fill(page, made).encode())
     print(tables)
     if before is not None:
-        said = changes(before, results)
+        if options.groups or options.only:  # what this run was not to compare is not gone
+            asked = {(point.group, point.name) for point in wanted}
+            kept = [p for p in before["points"] if (p["group"], p["name"]) in asked]
+            before = {**before, "points": kept}
+        said = changes(before, {**results, "points": records})
         print(f"## Since {options.baseline}\n\n" + ("\n".join(said) or "nothing changed"))
 
 

@@ -15,7 +15,7 @@ __all__ = ["ENGINE", "Verdict", "judged"]
 #: What decides.
 ENGINE = "ABC dprove, then pdr, in Yosys"
 #: Seconds for a fault, in the first try and in the next ones.
-LIMITS = (10, 20, 100)
+LIMITS = (60, 120)
 #: So many faults are put to one process: its start takes a second.
 AT_ONCE = 12
 #: Seconds, beyond the limits, in which a process has started and read all.
