@@ -1,4 +1,4 @@
-"""The stream contract of a unit's Verilog: DESIGN's four rules, and that every beat leaves once."""
+"""The stream contract of a unit's Verilog: held, unconditional, in order, each beat once."""
 
 import time
 
