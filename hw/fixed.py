@@ -1,19 +1,109 @@
 """`nnlut_train.formats` for Amaranth: the same rule for rounding and saturation."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 
-from amaranth.hdl import Cat, Const, Mux, Shape, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed, unsigned
 
 from nnlut_train.formats import Format
 
 __all__ = [
-    "clip", "divide_by", "round_divide", "round_shift", "saturate", "select", "shape_of", "times",
+    "claiming", "claims_sum", "clip", "divide_by", "fits", "round_divide", "round_shift",
+    "saturate", "select", "shape_of", "times",
 ]  # fmt: skip
+
+#: In a proof build: the claims so far. None in every other one.
+_claims: list[str] | None = None
+#: How many bits fewer the claims have than what is claimed; see `claiming`.
+_fewer = 0
 
 
 def shape_of(form: Format) -> Shape:
     """Return the Amaranth shape of a format's codes."""
     return signed(form.bits) if form.signed else unsigned(form.bits)
+
+
+@contextlib.contextmanager
+def claiming(fewer: int = 0) -> Iterator[list[str]]:
+    """Make what is elaborated meanwhile a proof build: `fits` and `claims_sum` add their claims.
+
+    Parameters
+    ----------
+    fewer : int
+        Claim that values fit so many bits fewer: a planted fault, which refutes what is tight.
+
+    Yields
+    ------
+    list of str
+        The claims' names, as they come: each is a wire that is 1 where something is lost.
+    """
+    global _claims, _fewer
+    before = _claims, _fewer
+    _claims, _fewer = [], fewer
+    try:
+        yield _claims
+    finally:
+        _claims, _fewer = before
+
+
+def _claim(m: Module, lost: Value, name: str) -> None:
+    assert _claims is not None
+    _claims.append(f"lost{len(_claims)}_{name}")
+    wire = Signal(name=_claims[-1])
+    m.d.comb += wire.eq(lost)
+
+
+def fits(
+    m: Module, value: Value, bits: int, name: str, *, signed: bool = False,
+    where: Value | Callable[[], Value] | None = None, whole: Value | None = None,
+) -> Value:  # fmt: skip
+    """Return the low `bits` of a value that has no more: what is cut off repeats the sign.
+
+    That is claimed of a value for which it does not follow from its shape, and proved by
+    `hw.prove.overflow`. The logic is that of ``value[:bits]``, and nothing else.
+
+    Parameters
+    ----------
+    m : Module
+        Gets the claim in a proof build.
+    value : Value
+        What is cut.
+    bits : int
+        How many are kept.
+    name : str
+        Of the claim.
+    signed : bool
+        Whether the highest bit that is kept is a sign.
+    where : Value, optional
+        The claim is only made where this is 1; or what returns it, called in a proof build alone.
+    whole : Value, optional
+        The number that `value` has the bits of, where that is not its own shape's.
+    """
+    kept = value[:bits]
+    if _claims is not None:
+        held = value[: max(0, bits - _fewer)]
+        lost = (held.as_signed() if signed and len(held) else held.as_unsigned()) != (
+            value if whole is None else whole
+        )
+        if where is not None:
+            lost &= where() if callable(where) else where
+        _claim(m, lost, name)
+    return kept
+
+
+def claims_sum(m: Module, added: Value, count: int, bits: int, name: str) -> None:
+    """Claim, in a proof build, that a sum of `count` such values has at most `bits`.
+
+    Of a signed value one of them is the sign. A sum of fewer is then no longer, by induction.
+    """
+    if _claims is None:
+        return
+    bits = max(1, bits - _fewer)
+    if added.shape().signed:
+        half = 1 << bits - 1
+        _claim(m, (added > (half - 1) // count) | (added < -(half // count)), name)
+    else:
+        _claim(m, added > ((1 << bits) - 1) // count, name)
 
 
 def round_shift(value: Value, shift: int | Value) -> Value:

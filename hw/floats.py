@@ -11,6 +11,7 @@ from amaranth.hdl import Cat, Const, Mux, Signal, Value
 
 from nnlut_train.floats import FloatFormat
 
+from .fixed import fits
 from .pipeline import Pipe
 
 __all__ = ["add", "leading_zeros", "multiply", "order_key", "shift_sticky"]
@@ -162,9 +163,10 @@ def multiply(pipe: Pipe, a: Value, b: Value, form: FloatFormat) -> Value:
     sign, nan, infinite, zero, exponent, normal, other = pipe.cut(
         sign=left.sign ^ right.sign, nan=left.nan | right.nan | (infinite & zero),
         infinite=infinite, zero=zero,
-        exponent=(left.exponent + right.exponent - count - form.bias).as_signed()[
-            : places
-        ].as_signed(),
+        exponent=fits(
+            pipe.m, (left.exponent + right.exponent - count - form.bias).as_signed(), places,
+            "product_exponent", signed=True,
+        ).as_signed(),
         normal=normal, other=other,
     )  # fmt: skip
     half = bits // 2
@@ -174,7 +176,7 @@ def multiply(pipe: Pipe, a: Value, b: Value, form: FloatFormat) -> Value:
     )  # fmt: skip
     sign, nan, infinite, zero, exponent, product = pipe.cut(
         sign=sign, nan=nan, infinite=infinite, zero=zero, exponent=exponent,
-        product=Cat(low[:half], (low[half:] + high)[: 2 * bits - half]),
+        product=Cat(low[:half], fits(pipe.m, low[half:] + high, 2 * bits - half, "product")),
     )  # fmt: skip
     high = product[-1]
     # Leading one, fraction, guard, sticky.
@@ -182,9 +184,10 @@ def multiply(pipe: Pipe, a: Value, b: Value, form: FloatFormat) -> Value:
     aligned = Cat(aligned[: bits - 1].any(), aligned[bits - 1 :])
     field = (exponent + high)[:places].as_signed()
     tiny = field < 1
-    lack = Mux(tiny, 1 - field, 0)[:places].as_unsigned()
+    lack = fits(pipe.m, Mux(tiny, 1 - field, 0), places, "lack").as_unsigned()
     denormal = shift_sticky(pipe, aligned, lack, "product")
-    body = _pack(form, Mux(tiny, 0, field)[: form.exponent_bits + 1], denormal)
+    whole = fits(pipe.m, Mux(tiny, 0, field), form.exponent_bits + 1, "product_field")
+    body = _pack(form, whole, denormal)
     body = Mux(infinite, form.infinity, Mux(zero, 0, body))
     (result,) = pipe.cut(result=Mux(nan, form.nan, Cat(body[: form.bits - 1], sign))[: form.bits])
     return result
@@ -197,7 +200,8 @@ def add(pipe: Pipe, a: Value, b: Value, form: FloatFormat) -> Value:
     """
     swap = a[:-1] < b[:-1]
     large, small = _parts(Mux(swap, b, a), form), _parts(Mux(swap, a, b), form)
-    shift = (large.exponent - small.exponent)[: form.exponent_bits].as_unsigned()
+    difference = large.exponent - small.exponent
+    shift = fits(pipe.m, difference, form.exponent_bits, "shift").as_unsigned()
     # Guard, round and sticky bit below the last one.
     moved = shift_sticky(pipe, Cat(Const(0, 3), small.significand), shift, "addend")
     subtract = large.sign ^ small.sign
@@ -219,7 +223,8 @@ def add(pipe: Pipe, a: Value, b: Value, form: FloatFormat) -> Value:
     end = Const(1 << (width - 1), width) >> exponent
     count, normal = leading_zeros(pipe, total, "sum", end)
     # Above it, so that of 0 as well, there is no leading one.
-    field = Mux(normal[-1], exponent + 1 - count, 0)[: form.exponent_bits + 1]
+    field = Mux(normal[-1], exponent + 1 - count, 0)
+    field = fits(pipe.m, field, form.exponent_bits + 1, "sum_field")
     sign, nan, infinite, field, normal = pipe.cut(
         sign=sign, nan=nan, infinite=infinite, field=field, normal=normal
     )

@@ -12,7 +12,7 @@ from nnlut_train.errors import StepError, UsageError
 from nnlut_train.files import write_bytes
 
 from ..manifest import load_build
-from . import netlist, stream, tables
+from . import netlist, overflow, stream, tables
 from .record import Outcome, record, stale, to_json
 from .results import Inapplicable, Proof, Task
 
@@ -23,6 +23,7 @@ PROVERS: tuple[tuple[str, Callable[[Task], list[Proof]]], ...] = (
     ("tables", tables.prove),
     ("netlist", netlist.prove),
     ("streams", stream.prove),
+    ("overflow", overflow.prove),
 )
 TIMEOUT = 120
 

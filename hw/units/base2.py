@@ -5,7 +5,7 @@ from amaranth.lib import data
 
 from sim.golden import Base2Spec
 
-from ..fixed import round_shift, saturate, shape_of
+from ..fixed import fits, round_shift, saturate, shape_of
 from ..pipeline import Pipe
 from .row_pass import Row, RowPass
 from .row_unit import RowUnit
@@ -79,7 +79,8 @@ class _Base2Pass(RowPass):
 
         def weigh(lane: Pipe, u: Value, power: Value, here: Value) -> Value:
             k = self._k(lane.align(power, found, "power"))
-            weight = (u << k[:block].as_unsigned())[: spec.sum_bits]
+            weight = u << k[:block].as_unsigned()
+            weight = fits(lane.m, weight, spec.sum_bits, f"{lane.name}weight")
             if spec.lanes == 1:
                 high, low = Mux(here, weight, 0) if self._optional else weight, Const(0, 1)
             else:
@@ -103,7 +104,8 @@ class _Base2Pass(RowPass):
         state = self._state(state)
         whole = state.sums.high + (state.sums.low >> spec.octaves)
         shifted = whole >> Value.cast(state.k)[:block].as_unsigned()
-        total, k = pipe.cut(total=shifted[: spec.reciprocal.input.bits], k=Value.cast(state.k))
+        total = fits(pipe.m, shifted, spec.reciprocal.input.bits, "total")
+        total, k = pipe.cut(total=total, k=Value.cast(state.k))
         start = pipe.stage
         reciprocal = emit(spec.reciprocal, pipe, total)
         return Cat(reciprocal, pipe.align(k, start, "k"))
@@ -143,7 +145,9 @@ class _Base2Pass(RowPass):
             limited = Mux(right > spec.right_max, spec.right_max, right)
             (product, right, here) = pipe.cut(
                 product=part.u * statistic[:bits],
-                right=limited[: spec.right_max.bit_length()].as_unsigned(), here=here,
+                right=fits(pipe.m, limited, spec.right_max.bit_length(), f"{pipe.name}right",
+                           where=here).as_unsigned(),
+                here=here,
             )  # fmt: skip
             probability = saturate(round_shift(product, right), spec.output)
             (result,) = pipe.cut(result=Mux(here, probability, 0))

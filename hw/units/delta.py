@@ -5,7 +5,7 @@ from amaranth.hdl import Cat, Const, Mux, Value
 from nnlut_train.delta import addressed
 from sim.golden import DeltaSpec
 
-from ..fixed import shape_of
+from ..fixed import fits, shape_of
 from ..pipeline import Pipe
 from .indexed import decisions
 from .unary import Unary, stages
@@ -49,6 +49,9 @@ def _(spec: DeltaSpec, pipe: Pipe, code: Value) -> Value:
         total += base << shift if shift >= 0 else base >> -shift
     # The sum fits the output, whatever width the addition is given.
     sign = total[-1] if total.shape().signed else Const(0, 1)
-    total = Cat(total, sign.replicate(table.output.bits))[: table.output.bits]
+    total = fits(
+        pipe.m, Cat(total, sign.replicate(table.output.bits)), table.output.bits, "sum",
+        signed=table.output.signed, whole=total,
+    )  # fmt: skip
     (result,) = pipe.cut(result=total.as_signed() if table.output.signed else total)
     return result

@@ -2,6 +2,7 @@
 
 from amaranth.hdl import Cat, Const, Mux, Value
 
+from ..fixed import fits
 from ..pipeline import Pipe
 
 __all__ = ["divide"]
@@ -39,7 +40,7 @@ def divide(
     fixed = dividend.value if isinstance(dividend, Const) else None
     low = min(bits, len(dividend))
     # What is above the quotient's bits is less than the divisor, or the quotient would not fit.
-    remainder = (dividend >> bits)[:width]
+    remainder = fits(pipe.m, dividend >> bits, width, f"{name}_above", where=divisor != 0)
     rest = dividend[:low]
     quotient: Value = Const(0, 0)
     for top in range(bits, 0, -per_stage):
@@ -49,9 +50,12 @@ def divide(
             else:
                 bit = rest[at] if at < low else Const(0, 1)
             longer = Cat(bit, remainder)
-            fits = longer >= divisor
-            remainder = Mux(fits, longer - divisor, longer)[:width]
-            quotient = Cat(fits, quotient)
+            reached = longer >= divisor
+            remainder = fits(
+                pipe.m, Mux(reached, longer - divisor, longer), width, f"{name}_rest{at}",
+                where=divisor != 0,
+            )  # fmt: skip
+            quotient = Cat(reached, quotient)
         left = max(top - per_stage, 0)
         values = {f"{name}_remainder": remainder, f"{name}_quotient": quotient}
         if left:

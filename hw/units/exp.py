@@ -6,6 +6,7 @@ from amaranth.hdl import Const, Mux, Shape, Signal, Value
 
 from sim.golden import ExpSpec
 
+from ..fixed import fits
 from ..pipeline import Pipe
 from .scale import scale
 from .steps import Stepped
@@ -79,4 +80,6 @@ class _Power(Stepped):
 
     def _limit(self, *_: object) -> None:
         right, most = self.live["shift"], self.spec.right_max
-        self.live["shift"] = Mux(right > most, most, right)[: most.bit_length()]
+        limited = Mux(right > most, most, right)
+        over = self.live["over"]
+        self.live["shift"] = fits(self.pipe.m, limited, most.bit_length(), "shift", where=~over)

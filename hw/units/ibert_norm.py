@@ -5,7 +5,7 @@ from amaranth.lib import data
 
 from sim.golden import IbertNormSpec
 
-from ..fixed import round_shift, saturate, shape_of
+from ..fixed import claims_sum, fits, round_shift, saturate, shape_of
 from ..pipeline import Pipe
 from .divide import divide
 from .isqrt import newton_root
@@ -23,6 +23,10 @@ def _sums(row: Row, spec: IbertNormSpec, values: list[Value], bits: int) -> data
     if spec.lanes > 1:
         values = [Mux(bit, value, 0) for bit, value in zip(here, values, strict=True)]
     total, count = row.totals(total=values, count=here)
+
+    m, beats = row.pipe.m, spec.beats(spec.length)
+    claims_sum(m, total, beats, bits, "total")
+    claims_sum(m, count, beats, spec.length.bit_length(), "count")
 
     def step(at: Value) -> Value:
         before = layout(at)
@@ -48,14 +52,16 @@ class _Centred(RowPass):
         spec = self.spec
         lowest = spec.input.min
         # Counted from the lowest code, nothing is negative: the division knows no signs.
-        lifted = [(code - lowest)[: spec.input.bits] for code in row.elements]
+        lifted = [fits(row.pipe.m, code - lowest, spec.input.bits, f"lifted{lane}")
+                  for lane, code in enumerate(row.elements)]  # fmt: skip
         sums = _sums(row, spec, lifted, spec.sum_bits)
         # floor(sum / count + 1/2) = floor((2 sum + count) / (2 count)).
         doubled = sums.total.shift_left(spec.guard + 1) + sums.count
         mean = divide(
             row.pipe, doubled, sums.count.shift_left(1), spec.bits, spec.per_stage, "mean"
         )
-        return (mean + (lowest << spec.guard))[: spec.bits].as_signed()
+        mean = mean + (lowest << spec.guard)
+        return fits(row.pipe.m, mean, spec.bits, "mean", signed=True).as_signed()
 
     def apply(self, row: Row, statistic: Value) -> list[Value]:
         """Return the differences."""
@@ -99,10 +105,15 @@ class _Scaled(RowPass):
         """Return the products, rounded."""
         spec, pipe = self.spec, row.pipe
         factor, root = statistic[: spec.factor_bits], statistic[spec.factor_bits :]
-        zs = pipe.each(
-            lambda lane, y: lane.cut(z=((y * factor) >> 1)[: spec.z_bits].as_signed())[0],
-            row.elements,
-        )
+
+        def divided(lane: Pipe, y: Value, here: Value) -> Value:
+            # What is no element of the row has no part in its deviation.
+            z = fits(lane.m, (y * factor) >> 1, spec.z_bits, f"{lane.name}z", signed=True,
+                     where=here)  # fmt: skip
+            (result,) = lane.cut(z=z.as_signed())
+            return result
+
+        zs = pipe.each(divided, row.elements, row.present)
         root = pipe.align(root, 0, "root")
 
         def scale(lane: Pipe, z: Value) -> Value:

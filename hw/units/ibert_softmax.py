@@ -4,7 +4,7 @@ from amaranth.hdl import Const, Shape, Value
 
 from sim.golden import IbertSoftmaxSpec
 
-from ..fixed import saturate
+from ..fixed import claims_sum, saturate
 from ..pipeline import Pipe
 from .divide import divide
 from .row_pass import Row, RowPass
@@ -27,6 +27,7 @@ class _IbertProbabilities(Probabilities):
         """Return ``floor(2**precision / sum)``."""
         spec = self.spec
         added = row.total(self.exponentials(row), "added")
+        claims_sum(row.pipe.m, added, spec.beats(spec.length), spec.sum_bits, "total")
         total = row.accumulate(Shape(spec.sum_bits), lambda at: at + added, 0, "total")
         dividend = Const(1 << spec.precision, spec.precision + 1)
         return divide(row.pipe, dividend, total, spec.factor_bits, spec.per_stage, "factor")

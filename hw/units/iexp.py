@@ -6,7 +6,7 @@ from amaranth.hdl import Const, Mux, Signal, Value
 
 from sim.golden import IExpSpec
 
-from ..fixed import divide_by, round_shift, saturate, shape_of
+from ..fixed import divide_by, fits, round_shift, saturate, shape_of
 from ..pipeline import Pipe
 from .unary import Unary, stages
 
@@ -28,20 +28,23 @@ def _(spec: IExpSpec, pipe: Pipe, code: Value) -> Value:
     # n = -x - z_min ln2 is at least 0, and floor(n / ln2) = z - z_min.
     n = Signal(width, name=f"{pipe.name}n")
     argument = code.shift_left(spec.guard)
-    m.d.comb += n.eq((argument if spec.negated else -argument) - spec.z_min * spec.ln2)
+    above = (argument if spec.negated else -argument) - spec.z_min * spec.ln2
+    fits(m, above, width, "dividend")
+    m.d.comb += n.eq(above)
     count, n = pipe.cut(count=divide_by(n, spec.ln2, mul), n=n)
-    r = (n - count * spec.ln2)[: spec.ln2.bit_length()]
+    r = fits(m, n - count * spec.ln2, spec.ln2.bit_length(), "rest")
     z = count + spec.z_min
     right = spec.right_of(z)
     limited = Mux(right > spec.right_max, spec.right_max, right)
     base, right, over = pipe.cut(
-        base=(spec.b - r)[: spec.b.bit_length()],
-        right=limited[: spec.right_max.bit_length()],
+        base=fits(m, spec.b - r, spec.b.bit_length(), "base"),
+        right=fits(m, limited, spec.right_max.bit_length(), "right", where=z >= -spec.integer_bits),
         over=z < -spec.integer_bits,
     )
     start = pipe.stage
     (poly,) = pipe.cut(poly=base * base + spec.c)
-    (product,) = pipe.cut(product=(poly * Const(spec.factor))[: spec.product_bits])
+    product = fits(m, poly * Const(spec.factor), spec.product_bits, "product")
+    (product,) = pipe.cut(product=product)
     right, over = pipe.align(right, start, "right"), pipe.align(over, start, "over")
     result = saturate(round_shift(product, right), spec.output)
     (result,) = pipe.cut(result=Mux(over, Const(spec.output.max, shape_of(spec.output)), result))

@@ -4,7 +4,7 @@ from amaranth.hdl import Const, Mux, Value
 
 from sim.golden import IGeluSpec
 
-from ..fixed import round_shift, saturate
+from ..fixed import fits, round_shift, saturate
 from ..pipeline import Pipe
 from .unary import Unary, stages
 
@@ -23,8 +23,9 @@ class IGelu(Unary):
 def _(spec: IGeluSpec, pipe: Pipe, code: Value) -> Value:
     """Add the stages to `pipe` and return the result."""
     x = code.shift_left(spec.guard)
-    magnitude = Mux(code < 0, -x, x)[: len(x)].as_unsigned()
-    base = Mux(magnitude > -spec.b, 0, -spec.b - magnitude)[: (-spec.b).bit_length()]
+    magnitude = fits(pipe.m, Mux(code < 0, -x, x), len(x), "magnitude").as_unsigned()
+    rest = Mux(magnitude > -spec.b, 0, -spec.b - magnitude)
+    base = fits(pipe.m, rest, (-spec.b).bit_length(), "base")
     start = pipe.stage
     (base,) = pipe.cut(base=base.as_unsigned())
     (square,) = pipe.cut(square=base * base)

@@ -8,7 +8,7 @@ from amaranth.hdl import Cat, Const, Mux, Shape, Signal, Value
 from nnlut_train.indexed import IndexedTable, ShiftAddTable
 from sim.golden import IndexedSpec, ShiftAddSpec
 
-from ..fixed import clip, round_shift, saturate, shape_of
+from ..fixed import clip, fits, round_shift, saturate, shape_of
 from ..pipeline import Pipe
 from .fold import magnitude, rest, unfold
 from .steps import Stepped
@@ -205,6 +205,7 @@ class _Lines(Stepped):
         least, most = table.core_range
         width = max(most.bit_length(), (~least).bit_length() if least < 0 else 0) + (least < 0)
         core = total[table.shift : table.shift + max(width, 1)]
+        fits(self.pipe.m, total >> table.shift, max(width, 1), "core", signed=least < 0)
         self.live = {"total": core.as_signed() if least < 0 else core}
 
     def _unfold(self, *_: object) -> None:
@@ -224,5 +225,7 @@ class _Lines(Stepped):
     def finish(self) -> None:
         """Cut or extend the result to the output's bits, which hold every one."""
         held = Signal(shape_of(self.table.output), name=f"{self.pipe.name}s{self.pipe.stage}_held")
+        form = self.table.output
+        fits(self.pipe.m, self.live["total"], form.bits, "result", signed=form.signed)
         self.pipe.m.d.comb += held.eq(self.live["total"])
         self.live = {"result": held}

@@ -5,7 +5,7 @@ from amaranth.hdl import Const, Mux, Signal, Value
 from sim.golden import ISqrtSpec
 from sim.golden.isqrt import quotient_bits
 
-from ..fixed import round_shift, saturate
+from ..fixed import fits, round_shift, saturate
 from ..pipeline import Pipe
 from .divide import divide
 from .unary import Unary, stages
@@ -38,9 +38,9 @@ def newton_root(pipe: Pipe, n: Value, iterations: int, per_stage: int) -> Value:
     n, exponent = pipe.cut(n=n, exponent=exponent)
     start = pipe.stage
     # The first division is by the power of two.
-    power = (Const(1, 1) << exponent)[: half + 1]
+    power = fits(pipe.m, Const(1, 1) << exponent, half + 1, "power")
     first = (power + (n >> exponent)) >> 1
-    (x,) = pipe.cut(x=Mux(first < power, first, power)[: half + 1])
+    (x,) = pipe.cut(x=fits(pipe.m, Mux(first < power, first, power), half + 1, "first"))
     for step in range(1, iterations):
         at = pipe.stage
         quotient = divide(
@@ -49,7 +49,7 @@ def newton_root(pipe: Pipe, n: Value, iterations: int, per_stage: int) -> Value:
         x = pipe.align(x, at, f"x{step}")
         # Of n = 0, x is 0 and the quotient whatever: x stays.
         new = (x + quotient) >> 1
-        (x,) = pipe.cut(x=Mux(new < x, new, x)[: half + 1])
+        (x,) = pipe.cut(x=fits(pipe.m, Mux(new < x, new, x), half + 1, f"step{step}"))
     return x
 
 

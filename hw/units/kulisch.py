@@ -5,7 +5,7 @@ from amaranth.lib.memory import Memory
 
 from sim.golden import DirectSpec, KulischSpec
 
-from ..fixed import round_shift, saturate, select, shape_of
+from ..fixed import claims_sum, fits, round_shift, saturate, select, shape_of
 from ..pipeline import Pipe
 from .elastic_pass import ElasticPass
 from .row_pass import Row, RowPass
@@ -76,10 +76,13 @@ class _KulischPass(ElasticPass):
             u, k = self._u(code), self._k(code)
             if optional:
                 u = Mux(lane.align(here, 0, "here"), u, 0)
-            (weight,) = lane.cut(weight=Cat((u << k[:GROUP])[:low], k[GROUP:]))
-            return (weight[:low] << (weight[low:] << GROUP))[: spec.sum_bits]
+            part = fits(lane.m, u << k[:GROUP], low, f"{lane.name}part")
+            (weight,) = lane.cut(weight=Cat(part, k[GROUP:]))
+            whole = weight[:low] << (weight[low:] << GROUP)
+            return fits(lane.m, whole, spec.sum_bits, f"{lane.name}weight")
 
         added = row.total(pipe.each(weigh, row.elements, row.present, self._roms), "added")
+        claims_sum(pipe.m, added, spec.beats(spec.length), spec.sum_bits, "total")
         return row.accumulate(
             unsigned(spec.sum_bits), lambda at: (at + added)[: spec.sum_bits], 0, "total"
         )
@@ -135,7 +138,13 @@ class _KulischPass(ElasticPass):
             limited = Mux(distance > spec.below_max, spec.below_max, distance)
             product, below = pipe.cut(
                 product=(self._u(fraction) * Cat(inverse, Const(1, 1))) >> (spec.shift - 1),
-                below=limited[: spec.below_max.bit_length()].as_unsigned(),
+                below=fits(
+                    pipe.m,
+                    limited,
+                    spec.below_max.bit_length(),
+                    f"{pipe.name}below",
+                    where=lambda: pipe.align(here, 0, "here"),
+                ).as_unsigned(),
             )
             (doubled,) = pipe.cut(doubled=product >> below)
             probability = saturate(round_shift(doubled, 1), spec.output)

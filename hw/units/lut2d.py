@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Value
 
 from sim.golden import DirectSpec, Lut2dSpec
 
-from ..fixed import round_divide, round_shift, times
+from ..fixed import fits, round_divide, round_shift, times
 from ..pipeline import Pipe
 from .lut_softmax import ExpIndices, Shares
 from .row_pass import Row, RowPass
@@ -44,7 +44,8 @@ class _Lookups(Shares):
 
         def column(pipe: Pipe, exponential: Value) -> Value:
             tenths = round_divide(times(exponential, self.spec.STEPS), self.spec.one)
-            (result,) = pipe.cut(column=tenths[:bits])
+            column = fits(pipe.m, tenths, bits, f"{pipe.name}column")
+            (result,) = pipe.cut(column=column)
             return result
 
         return row.pipe.each(column, self.exponentials(row))

@@ -6,7 +6,7 @@ from amaranth.hdl import Mux, Shape, Value
 
 from sim.golden import DirectSpec, Lut2dSpec, RexpSpec
 
-from ..fixed import round_divide, shape_of
+from ..fixed import claims_sum, fits, round_divide, shape_of
 from ..pipeline import Pipe
 from .row_pass import Row, RowPass
 from .softmax import Distances
@@ -36,7 +36,8 @@ class ExpIndices(Distances):
 
         def limited(pipe: Pipe, distance: Value) -> Value:
             index, last = self.index(pipe, distance), self.spec.exp_entries - 1
-            return Mux(index > last, last, index)[: self.spec.addresses["exp"]]
+            bits = self.spec.addresses["exp"]
+            return fits(pipe.m, Mux(index > last, last, index), bits, f"{pipe.name}index")
 
         return row.pipe.each(limited, super().apply(row, statistic))
 
@@ -73,9 +74,11 @@ class Shares(RowPass):
         spec = self.spec
         added = row.total(self.exponentials(row), "added")
         shape = Shape((spec.one * spec.length).bit_length())
+        claims_sum(row.pipe.m, added, spec.beats(spec.length), shape.width, "total")
         total = row.accumulate(shape, lambda at: at + added, 0, "total")
         (quotient,) = row.pipe.cut(quotient=round_divide(total, spec.one))
         limited = Mux(quotient > spec.sums, spec.sums, quotient)
         # At least one bit: there are no memories of none.
         bits = max(1, (spec.sums - 1).bit_length())
-        return Mux(limited == 0, 0, limited - 1)[:bits]
+        address = Mux(limited == 0, 0, limited - 1)
+        return fits(row.pipe.m, address, bits, "address")

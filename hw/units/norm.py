@@ -9,7 +9,7 @@ from nnlut_train.formats import Format
 from nnlut_train.tables import DirectTable
 from sim.golden import NormSpec
 
-from ..fixed import clip, round_shift, shape_of
+from ..fixed import claims_sum, clip, fits, round_shift, shape_of
 from ..pipeline import Pipe
 from .normalise import leading
 from .queue import Queue
@@ -95,7 +95,7 @@ class _Normalised(RowPass):
         return Cat(
             pipe.align(sums.count, start, "count"),
             pipe.align(sums.total, start, "total") if spec.centred else Const(0, 0),
-            exponent[: self.scalars["exponent"].width], mantissa,
+            fits(pipe.m, exponent, self.scalars["exponent"].width, "exponent"), mantissa,
         )  # fmt: skip
 
     def _accumulated(self, row: Row) -> data.View:
@@ -111,6 +111,10 @@ class _Normalised(RowPass):
             square=squares,
         )
         added = {"count": count, "total": total, "squares": square}
+
+        beats = self.spec.beats(self.spec.length)
+        for name, value in added.items():
+            claims_sum(pipe.m, value, beats, self.sums[name].width, name)
 
         def step(at: Value) -> Value:
             previous = self.sums(at)
@@ -140,7 +144,9 @@ class _Normalised(RowPass):
         radicand, epsilon = cut["variance"], cut.get("epsilon")
         if spec.centred:
             # Never below 0 (Cauchy and Schwarz), and no longer than this.
-            difference = (radicand - cut["mean"])[: spec.variance_max.bit_length()]
+            difference = fits(
+                pipe.m, radicand - cut["mean"], spec.variance_max.bit_length(), "variance"
+            )
             start = pipe.stage
             (radicand,) = pipe.cut(variance=difference)
             if epsilon is not None:
@@ -148,7 +154,7 @@ class _Normalised(RowPass):
         radicand = radicand << spec.eps_frac
         if epsilon is not None:
             (radicand,) = pipe.cut(radicand=radicand + epsilon)
-        return radicand[: spec.integer_bits + spec.eps_frac]
+        return fits(pipe.m, radicand, spec.integer_bits + spec.eps_frac, "radicand")
 
     def before(self, row: Row) -> list[Value]:
         """Return the elements, one stage later."""

@@ -2,7 +2,7 @@
 
 from amaranth.hdl import Cat, Const, Signal, Value
 
-from ..fixed import select
+from ..fixed import fits, select
 from ..pipeline import Pipe
 
 __all__ = ["leading", "normalise"]
@@ -30,6 +30,7 @@ def normalise(
     """
     wide = Signal(width, name=f"{pipe.name}wide")
     steps = Signal(range(shifts + 1), init=shifts, name=f"{pipe.name}steps")
+    fits(pipe.m, code, width, "code")
     pipe.m.d.comb += wide.eq(code)
     # The group of `step` bits nearest to the top that has a one decides: it is assigned last.
     for count in reversed(range(shifts)):
@@ -37,7 +38,8 @@ def normalise(
         with pipe.m.If(wide[top - step : top].any()):
             pipe.m.d.comb += steps.eq(count)
     kept, steps, zero = pipe.cut(code=wide, steps=steps, zero=~wide.any())
-    return (kept << (steps * step))[:width], steps, zero
+    normal = fits(pipe.m, kept << (steps * step), width, "normal")
+    return normal, steps, zero
 
 
 def leading(

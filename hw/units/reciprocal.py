@@ -4,6 +4,7 @@ from amaranth.hdl import Value
 
 from sim.golden import ReciprocalSpec
 
+from ..fixed import fits
 from ..pipeline import Pipe
 from .normalise import normalise
 from .scale import scale
@@ -30,7 +31,7 @@ def _(spec: ReciprocalSpec, pipe: Pipe, code: Value) -> Value:
     value = emit(spec.mantissa, pipe, mantissa)
     steps = pipe.align(steps, start, "steps")
     zero = pipe.align(zero, start, "zero")
-    right = spec.right_of(steps)[: spec.right_max.bit_length()]
+    right = fits(pipe.m, spec.right_of(steps), spec.right_max.bit_length(), "right", where=~zero)
     return scale(
         pipe, spec.parts["after"], spec.after, value << spec.left, right, (zero, spec.at_zero),
         spec.output,

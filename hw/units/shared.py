@@ -9,7 +9,7 @@ from nnlut_train.tables import PwlTable
 from sim.golden import SharedSpec
 from sim.golden.shared import total
 
-from ..fixed import saturate, select
+from ..fixed import fits, saturate, select
 from ..pipeline import Pipe
 from .fold import magnitude
 from .pwl import comparator_tree
@@ -138,7 +138,9 @@ def _(spec: SharedSpec, pipe: Pipe, code: Value) -> Value:
               for table in choices for side in (False, True)]  # fmt: skip
     value = Signal(shape, name=f"{pipe.name}sum")
     bias = select(Cat(code[spec.input.bits - 1], user), biases)
-    m.d.comb += value.eq(slope * code + (intercept << spec.align) + bias)
+    total = slope * code + (intercept << spec.align) + bias
+    fits(m, total, shape.width, "sum", signed=shape.signed)
+    m.d.comb += value.eq(total)
     value, offset = pipe.cut(
         sum=value >> spec.shift,
         offset=select(user, [Const(table.output.signed, 1) for table in choices]),

@@ -4,7 +4,7 @@ from amaranth.hdl import Mux, Shape, Value
 
 from sim.golden import RowSpec, SoftmaxSpec
 
-from ..fixed import round_shift, saturate, shape_of
+from ..fixed import claims_sum, fits, round_shift, saturate, shape_of
 from ..pipeline import Pipe
 from .row_pass import Row, RowPass
 from .row_unit import RowUnit
@@ -37,7 +37,9 @@ class Distances(RowPass):
         """Return ``maximum - logit``; of a masked logit, which may be larger, its low bits."""
         bits = self.spec.input.bits
         maximum = statistic.as_signed() if self.spec.input.signed else statistic
-        return [(maximum - logit)[:bits] for logit in row.elements]
+        return [fits(row.pipe.m, maximum - logit, bits, f"distance{lane}", where=here)
+                for lane, (logit, here) in enumerate(zip(row.elements, row.here(), strict=True))
+                ]  # fmt: skip
 
 
 class NarrowDistances(Distances):
@@ -82,7 +84,9 @@ class Probabilities(RowPass):
         """Return the reciprocal of the sum of exponentials."""
         spec = self.spec
         added = row.total(self.exponentials(row), "added")
-        total = row.accumulate(shape_of(spec.reciprocal.input), lambda at: at + added, 0, "total")
+        form = spec.reciprocal.input
+        claims_sum(row.pipe.m, added, spec.beats(spec.length), form.bits, "total")
+        total = row.accumulate(shape_of(form), lambda at: at + added, 0, "total")
         return emit(spec.reciprocal, row.pipe, total)
 
     def before(self, row: Row) -> list[Value]:
