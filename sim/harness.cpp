@@ -43,7 +43,7 @@ struct Random {
     bool below(uint32_t share) { return (draw() >> 16) < share; }  // of 65,536
 };
 
-enum Kind : uint32_t { WRITE, READ, POLL, WAIT, HALT };  // sim.register_runs.Kind
+enum Kind : uint32_t { WRITE, READ, POLL, WAIT, HALT, RESET };  // sim.register_runs.Kind
 struct Operation {
     uint32_t kind, address, data, mask, response, commits;
 };
@@ -117,6 +117,12 @@ class Bench {
         while (received < h.beats_out || operation < played.operations.size()) {
             bool stirred = step(false);
             quiet = stirred ? 0 : quiet + 1;
+            if (wants_reset) {
+                uint32_t next = operation;
+                start_over();
+                operation = next;
+                reset();
+            }
             if (reset_after && sent == reset_after) {
                 reset_after = 0;
                 start_over();
@@ -144,7 +150,7 @@ class Bench {
     const Scene* scene = nullptr;
     Header h{};
     Random random{1};
-    bool pending, patient, stalled, halted;
+    bool pending, patient, stalled, halted, wants_reset;
     uint32_t sent, received, first_accept, first_offer;
     uint8_t held[OUT_SIZE];
     // Of writable units: which tables the beats so far can be of; the first beat that can be, and
@@ -160,7 +166,7 @@ class Bench {
     }
 
     void start_over() {
-        pending = stalled = halted = false;
+        pending = stalled = halted = wants_reset = false;
         sent = received = 0;
         before = row_start = true, after = false;
         may_change = must_change = NONE;

@@ -2,17 +2,20 @@
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from hw.lite import OKAY, SLVERR
 from sim.golden import WritableSpec
 from sim.golden.register_map import CONTROL, ID, MAGIC, MAP, STATUS, Control, register_map
 
+from .random_tables import random_tables
+
 __all__ = ["Kind", "Operation", "loading", "writes"]
 
 #: All bytes of a word.
 WHOLE = 0b1111
+COMMIT = 1 << Control.COMMIT
 
 
 class Kind(IntEnum):
@@ -26,6 +29,8 @@ class Kind(IntEnum):
     WAIT = 3
     #: Let the sink be ready no more, and wait until it is offered a beat; or, with `data` 0, again.
     HALT = 4
+    #: A reset; the beats begin again with the first.
+    RESET = 5
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,10 @@ class Operation:
     mask: int = WHOLE
     response: int = OKAY
     commits: bool = False
+
+
+#: Wait until a commit is done.
+_COMMITTED = (Operation(Kind.POLL, STATUS, 0, 0),)
 
 
 def writes(spec: WritableSpec) -> Iterator[tuple[int, int]]:
@@ -99,13 +108,14 @@ def _refusals(spec: WritableSpec) -> list[Operation]:
 
 
 def loading(
-    old: WritableSpec, new: WritableSpec, begin: int, draw: random.Random
+    old: WritableSpec, new: WritableSpec, begin: int, draw: random.Random, *, resets: bool = False
 ) -> list[Operation]:
     """Return what loads the tables of `new` into a unit that has those of `old`, in traffic.
 
-    The registers are read; the words are written, with refused accesses of every kind between
-    them; the commit waits for a sink that is not ready, and is seen to: nothing can be written
-    then. After it, status is read until the commit is done.
+    The registers are read; all words are written in random order, first those of random tables,
+    then those of `new`, with refused accesses of every kind between them; the commit waits for a
+    sink that is not ready, and is seen to: nothing can be written then. After it, status is read
+    until the commit is done; a second commit changes nothing.
 
     Parameters
     ----------
@@ -114,31 +124,58 @@ def loading(
     begin : int
         So many beats leave first.
     draw : random.Random
-        Draws where the refused accesses come.
+        Draws the order of the words, and where the refused accesses come.
+    resets : bool
+        Whether resets undo two loads before it.
     """
     layout = register_map(old)
     flags = (1 << 1 + len(layout.flags)) - 2
     status = Operation(Kind.READ, STATUS, 0, 0xFFFFFFFF ^ flags)
     found = [Operation(Kind.WAIT, data=begin), _read(ID, MAGIC), _read(MAP, layout.hash), status]
+    if resets:
+        found += _undone(old, new, begin, draw)
     refusals = _refusals(old)
     draw.shuffle(refusals)
-    words = list(writes(new))
-    for number, (address, word) in enumerate(words):
+    found += _shuffled(old.with_tables(random_tables(old, draw, full=True)), draw)
+    words = _shuffled(new, draw)
+    for number, word in enumerate(words):
         # Spread evenly, all of them.
         here = slice(
             number * len(refusals) // len(words), (number + 1) * len(refusals) // len(words)
         )
-        found += refusals[here]
-        found.append(Operation(Kind.WRITE, address, word))
-    commit = 1 << Control.COMMIT
+        found += [*refusals[here], word]
     found += [
         Operation(Kind.HALT, data=1),
-        Operation(Kind.WRITE, CONTROL, commit, commits=True),
+        Operation(Kind.WRITE, CONTROL, COMMIT, commits=True),
         Operation(Kind.READ, STATUS, 1, 0xFFFFFFFF ^ flags),
-        Operation(Kind.WRITE, CONTROL, commit, response=SLVERR),
-        Operation(Kind.WRITE, *words[0], response=SLVERR),
+        Operation(Kind.WRITE, CONTROL, COMMIT, response=SLVERR),
+        replace(words[0], response=SLVERR),
         Operation(Kind.HALT, data=0),
-        Operation(Kind.POLL, STATUS, 0, 0),
-        _read(ID, MAGIC), status,
+        *_COMMITTED, _read(ID, MAGIC), status, *_again(),
     ]  # fmt: skip
     return found
+
+
+def _undone(
+    spec: WritableSpec, new: WritableSpec, begin: int, draw: random.Random
+) -> list[Operation]:
+    """Return loads that a reset undoes, before and after their commit.
+
+    What is committed after a reset are the tables of the reset, though no word is written.
+    """
+    decoy = spec.with_tables(random_tables(spec, draw, full=True))
+    reset = [Operation(Kind.RESET), Operation(Kind.WAIT, data=begin), *_again()]
+    commit = [Operation(Kind.WRITE, CONTROL, COMMIT, commits=True), *_COMMITTED]
+    return [*_shuffled(decoy, draw), *reset, *_shuffled(new, draw), *commit, *reset]
+
+
+def _shuffled(spec: WritableSpec, draw: random.Random) -> list[Operation]:
+    """Return the writes of all words of the tables of `spec`, in random order."""
+    found = [Operation(Kind.WRITE, address, word) for address, word in writes(spec)]
+    draw.shuffle(found)
+    return found
+
+
+def _again() -> list[Operation]:
+    """Return a commit of what is there."""
+    return [Operation(Kind.WRITE, CONTROL, COMMIT), *_COMMITTED]

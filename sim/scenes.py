@@ -32,8 +32,9 @@ HANG = 1000
 STALL = 0.33
 #: Beats for each operation on the registers: more than leave while it is done.
 BEATS_AN_OPERATION = 8
-#: How often tables are loaded.
-LOADS = 2
+#: How often tables are loaded: of a fault in one bit of a word, a load shows it where the bit is
+#: another one, and an argument's result depends on it.
+LOADS = 8
 
 
 @dataclass(frozen=True)
@@ -117,20 +118,19 @@ def loading_scenes(spec: WritableSpec, seed: int = 0) -> list[Scene]:
     everything = stimuli(spec, seed)[2]
     for number in range(LOADS):
         draw = random.Random(seed + number)
-        other = spec.with_tables(random_tables(spec, draw))
-        operations = tuple(loading(spec, other, 20, draw))
-        rows: list[np.ndarray] = []
-        users: list[np.ndarray] = []
-        beats, hold = 0, 0
-        order = draw.sample(range(len(everything.rows)), len(everything.rows))
-        while not hold or beats < hold + 256:
-            for at in order:
-                rows.append(everything.rows[at])
-                users += [] if everything.users is None else [everything.users[at]]
-                beats += spec.beats(len(rows[-1]))
-                if not hold and beats >= BEATS_AN_OPERATION * len(operations):
-                    hold = beats
-        run = Stimulus("", rows, users=users or None)
+        # Every second load uses all entries.
+        other = spec.with_tables(random_tables(spec, draw, full=bool(number % 2)))
+        operations = tuple(loading(spec, other, 20, draw, resets=number % 4 > 1))
+        order: list[int] = []
+        beats, hold = 0, BEATS_AN_OPERATION * len(operations)
+        lengths = [spec.beats(len(row)) for row in everything.rows]
+        # All rows at least once after the load.
+        while beats < hold + sum(lengths):
+            order += draw.sample(range(len(lengths)), len(lengths))
+            beats += sum(lengths)
+        rows = [everything.rows[at] for at in order]
+        users = everything.users and [everything.users[at] for at in order]
+        run = Stimulus("", rows, users=users)
         scenes.append(Scene(
             f"tables loaded in traffic, {number + 1}", vectors_of(spec, [run]), 0.3, 0.3,
             flags=flags(spec, rows), other=vectors_of(other, [run]), operations=operations,

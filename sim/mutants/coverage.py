@@ -158,7 +158,7 @@ def coverage(
             "simulate", mutants, BATCH, _Killing(spec, encoded(spec, scenes), checked)
         )
         alive = [m for m, found in zip(mutants, outcomes, strict=True) if not found["fault"]]
-        verdicts = work.all("prove", alive, PROVED_AT_ONCE, _Judging(limits))
+        verdicts = work.all("prove", alive, PROVED_AT_ONCE, _Judging(spec, limits))
     survivors = tuple(
         Survivor(mutant, Verdict(found["verdict"]))
         for mutant, found in zip(alive, verdicts, strict=True)
@@ -197,16 +197,22 @@ class _Killing:
 class _Judging:
     """Proves that mutants change nothing."""
 
+    spec: Spec
     limits: tuple[int, ...]
 
     def key(self) -> dict[str, Any]:
-        return {"result": "mutants judged 1", "limits": self.limits, "engine": ENGINE}
+        return {"result": "mutants judged 2", "limits": self.limits, "engine": ENGINE}
 
     def __call__(
         self, netlist: str, top: str, mutants: Mapping[int, Mutant], told: Callable[[], object]
     ) -> dict[int, dict[str, Any]]:
         found = judged(
-            netlist, top, mutants, limits=self.limits, told=lambda number, verdict: told()
+            self.spec,
+            netlist,
+            top,
+            mutants,
+            limits=self.limits,
+            told=lambda number, verdict: told(),
         )
         return {number: {"verdict": verdict.value} for number, verdict in found.items()}
 

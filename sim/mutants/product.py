@@ -4,13 +4,14 @@ Registers that the fault cannot reach are there once, so most of the two is one 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from hw.prove.circuit import Circuit
 from hw.prove.graph import FALSE, TRUE, Graph
 
 from .plant import CONTROL, CONTROL_BITS
 
-__all__ = ["product"]
+__all__ = ["chosen", "product"]
 
 #: What is driven from outside: where it is offered, where it is taken, what is held meanwhile.
 SOURCES = (
@@ -32,7 +33,7 @@ OFFERED = {
 _Ports = dict[str, list[int]]
 
 
-def product(circuit: Circuit, number: int) -> bytes | None:
+def product(circuit: Circuit, number: int, *, results: bool = True) -> bytes | None:
     """Return a circuit whose output says that a fault shows, in binary AIGER.
 
     It begins with a clock of reset, before which all registers are 0; then inputs are anything that
@@ -46,6 +47,8 @@ def product(circuit: Circuit, number: int) -> bytes | None:
         The unit with the input `CONTROL`.
     number : int
         Its value of the fault.
+    results : bool
+        Whether a fault shows in ``m_axis_tdata``, too.
 
     Returns
     -------
@@ -79,8 +82,28 @@ def product(circuit: Circuit, number: int) -> bytes | None:
     following |= dict(zip(state, after, strict=True))
     following |= {mine: next_ for mine, sound, next_ in zip(faulty, state, later, strict=True)
                   if mine != sound}  # fmt: skip
-    shows = graph.all([begun, _differ(graph, outputs, found)])
+    shows = graph.all([begun, _differ(graph, outputs, found, results)])
     return None if shows == FALSE else _aiger(graph, following, shows)
+
+
+def chosen(circuit: Circuit, number: int) -> Circuit:
+    """Return the circuit with a fault, without the input that chooses it."""
+    fixed: dict[int, int] = {}
+    for bit, literal in enumerate(circuit.inputs[CONTROL]):
+        value = number >> bit & 1
+        fixed |= {literal: value, literal ^ 1: value ^ 1}
+
+    def of(literal: int) -> int:
+        return fixed.get(literal, literal)
+
+    return Circuit(
+        {name: bits for name, bits in circuit.inputs.items() if name != CONTROL},
+        {name: [of(literal) for literal in bits] for name, bits in circuit.outputs.items()},
+        tuple(replace(register, following=of(register.following))
+              for register in circuit.registers),
+        {name: of(literal) for name, literal in circuit.signals.items()},
+        tuple((gate, of(left), of(right)) for gate, left, right in circuit.ands),
+    )  # fmt: skip
 
 
 def _inputs(
@@ -108,8 +131,9 @@ def _inputs(
 
 
 def _differ(
-    graph: Graph, sound: Mapping[str, Sequence[int]], faulty: Mapping[str, Sequence[int]]
-) -> int:
+    graph: Graph, sound: Mapping[str, Sequence[int]], faulty: Mapping[str, Sequence[int]],
+    results: bool,
+) -> int:  # fmt: skip
     def port(name: str) -> list[int]:
         if name not in sound:
             return []
@@ -119,7 +143,7 @@ def _differ(
     for valid, names in OFFERED.items():
         if valid in sound:
             found.append(graph.all([*sound[valid], graph.any(b for n in names for b in port(n))]))
-    data = port("m_axis_tdata")
+    data = port("m_axis_tdata") if results else []
     keep = sound.get("m_axis_tkeep", [TRUE] * (len(data) // 8))
     found += [graph.all([*sound["m_axis_tvalid"], keep[bit // 8], differs])
               for bit, differs in enumerate(data)]  # fmt: skip

@@ -4,16 +4,19 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 
 from hw import yosys
-from hw.prove.circuit import compiled
+from hw.prove import tables
+from hw.prove.circuit import Circuit, compiled
+from hw.prove.results import Inapplicable
 from nnlut_train.errors import StepError
+from sim.golden import Spec, WritableSpec
 
 from .plant import Mutant, planted
-from .product import product
+from .product import chosen, product
 
 __all__ = ["ENGINE", "Verdict", "judged"]
 
 #: What decides.
-ENGINE = "ABC dprove, then pdr, in Yosys"
+ENGINE = "evaluation of all arguments, ABC dprove, then pdr, in Yosys"
 #: Seconds for a fault, in the first try and in the next ones.
 LIMITS = (60, 120)
 #: So many faults are put to one process: its start takes a second.
@@ -50,13 +53,20 @@ class Verdict(Enum):
 
 
 def judged(
-    netlist: str, top: str, mutants: Mapping[int, Mutant], *, limits: tuple[int, ...] = LIMITS,
+    spec: Spec, netlist: str, top: str, mutants: Mapping[int, Mutant], *,
+    limits: tuple[int, ...] = LIMITS,
     told: Callable[[int, Verdict], object] = lambda number, verdict: None,
 ) -> dict[int, Verdict]:  # fmt: skip
     """Decide of each fault whether it can be seen from outside; see `sim.mutants.product`.
 
+    Of a function whose table is fixed, all arguments are tried (`hw.prove.tables`): a solver is
+    slow where a fault in a multiplier does not matter for the arguments that there are. It has then
+    to show the same of the other outputs alone.
+
     Parameters
     ----------
+    spec : Spec
+        The unit.
     netlist : str
         From `sim.mutants.plant.prepared`.
     top : str
@@ -78,7 +88,8 @@ def judged(
     verilog = planted(netlist, top, mutants, "write_verilog -noattr unit.v", "unit.v")
     circuit = compiled({"unit.v": verilog}, top, step="faults that were not noticed")
     found: dict[int, Verdict] = {}
-    open_ = {number: product(circuit, number) for number in mutants}
+    open_ = {number: product(circuit, number, results=not _computes(spec, circuit, number))
+             for number in mutants}  # fmt: skip
     for number, aiger in open_.items():
         if aiger is None:
             found[number] = Verdict.EQUIVALENT
@@ -97,6 +108,17 @@ def judged(
             found[number] = Verdict.UNDECIDED
             told(number, Verdict.UNDECIDED)
     return found
+
+
+def _computes(spec: Spec, circuit: Circuit, number: int) -> bool:
+    """Return whether a fault is proved to be in no result of a function whose table is fixed."""
+    if isinstance(spec, WritableSpec):
+        return False
+    try:
+        tables.check(spec, chosen(circuit, number), step="a fault", what="it", timeout=LIMITS[0])
+    except (Inapplicable, StepError):
+        return False
+    return True
 
 
 def _decided(circuits: Mapping[int, bytes], engine: str, limit: int) -> dict[int, Verdict]:

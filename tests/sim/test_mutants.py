@@ -75,14 +75,14 @@ def test_a_bench_that_compares_nothing_kills_nothing(unit, program):
     assert [outcome.fault for outcome in found.values()] == [""] * 40
 
 
-def test_what_shows_is_not_proved_equivalent(netlist, everything):
+def test_what_shows_is_not_proved_equivalent(unit, netlist, everything):
     # Faults of the valid bit, and of the argument.
     shown = {
         1: next(m for m in everything if m.mode == "inv" and m.wire.startswith("m_axis_tvalid")),
         2: next(m for m in everything if m.mode == "inv" and m.wire.startswith("s_axis_tdata")),
     }
-    assert set(judged(netlist, "top", shown).values()) == {Verdict.DIFFERENT}
-    assert judged(netlist, "top", {}) == {}
+    assert set(judged(unit[0], netlist, "top", shown).values()) == {Verdict.DIFFERENT}
+    assert judged(unit[0], netlist, "top", {}) == {}
 
 
 def test_the_sample_is_spread_over_the_cells_and_grows(everything):
