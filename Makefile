@@ -53,6 +53,14 @@ bench: .venv/dev
 	$(BIN)/python bench/architectures.py
 	$(BIN)/python bench/multipartite.py
 	$(BIN)/python bench/small_tables.py
+	$(BIN)/python bench/prove.py
+	$(BIN)/python bench/prove_stream.py
+	$(BIN)/python bench/prove_overflow.py
+	$(BIN)/python bench/mutants.py
+	$(BIN)/python bench/simulators.py
+	$(BIN)/python bench/bounds.py
+	$(BIN)/python bench/fuzz.py
+	$(BIN)/python bench/interrupt.py
 
 clean:
 	rm -rf build .venv

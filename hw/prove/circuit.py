@@ -132,7 +132,8 @@ def _parsed(text: str) -> Circuit:
             for count in counts[:4]]  # fmt: skip
     inputs, latches, outputs, gates = rows
     names = {key: name for line in lines if " " in line for key, name in [line.split(" ", 1)]}
-    registers = tuple(Register(tuple(names[f"l{index}"].split()), row[0], row[1])
+    # A register that is nothing but logic's, as where a fault is planted, has no name.
+    registers = tuple(Register(tuple(names.get(f"l{index}", f"register_{index}").split()), *row[:2])
                       for index, row in enumerate(latches))  # fmt: skip
     ands = []
     known = {0, *(row[0] for row in inputs), *(register.now for register in registers)}

@@ -19,6 +19,7 @@ from sim.verilator import check_verilator
 from .kill import killed
 from .plant import Mutant, candidates, prepared, sample
 from .prove import ENGINE, LIMITS, Verdict, judged
+from .rows import every_row
 
 __all__ = ["COUNT", "Coverage", "Survivor", "coverage"]
 
@@ -158,12 +159,19 @@ def coverage(
             "simulate", mutants, BATCH, _Killing(spec, encoded(spec, scenes), checked)
         )
         alive = [m for m, found in zip(mutants, outcomes, strict=True) if not found["fault"]]
-        verdicts = work.all("prove", alive, PROVED_AT_ONCE, _Judging(spec, limits))
-    survivors = tuple(
-        Survivor(mutant, Verdict(found["verdict"]))
-        for mutant, found in zip(alive, verdicts, strict=True)
-        if found["verdict"] != Verdict.EQUIVALENT.value
-    )
+        open_, rows = alive, every_row(spec)
+        verdicts: dict[Mutant, Verdict] = {}
+        if rows is not None:
+            # Not the bench: it shows which faults no row can show.
+            shown = work.all("all rows", alive, BATCH, _Killing(spec, encoded(spec, rows), True))
+            verdicts = {m: Verdict.DIFFERENT for m, found in zip(alive, shown, strict=True)
+                        if found["fault"]}  # fmt: skip
+            open_ = [mutant for mutant in alive if mutant not in verdicts]
+        judged_ = work.all("prove", open_, PROVED_AT_ONCE, _Judging(spec, limits, rows is None))
+    verdicts |= {mutant: Verdict(found["verdict"])
+                 for mutant, found in zip(open_, judged_, strict=True)}  # fmt: skip
+    survivors = tuple(Survivor(mutant, verdicts[mutant]) for mutant in alive
+                      if verdicts[mutant] is not Verdict.EQUIVALENT)  # fmt: skip
     first = Counter(scenes[found["scene"]].name for found in outcomes if found["fault"])
     return Coverage(
         top, len(everything), len(mutants), len(mutants) - len(alive), len(alive) - len(survivors),
@@ -199,9 +207,12 @@ class _Judging:
 
     spec: Spec
     limits: tuple[int, ...]
+    #: False where all rows were simulated.
+    results: bool
 
     def key(self) -> dict[str, Any]:
-        return {"result": "mutants judged 2", "limits": self.limits, "engine": ENGINE}
+        return {"result": "mutants judged 2", "limits": self.limits, "engine": ENGINE,
+                "results": self.results}  # fmt: skip
 
     def __call__(
         self, netlist: str, top: str, mutants: Mapping[int, Mutant], told: Callable[[], object]
@@ -211,6 +222,7 @@ class _Judging:
             netlist,
             top,
             mutants,
+            results=self.results,
             limits=self.limits,
             told=lambda number, verdict: told(),
         )

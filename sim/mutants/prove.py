@@ -54,7 +54,7 @@ class Verdict(Enum):
 
 def judged(
     spec: Spec, netlist: str, top: str, mutants: Mapping[int, Mutant], *,
-    limits: tuple[int, ...] = LIMITS,
+    results: bool = True, limits: tuple[int, ...] = LIMITS,
     told: Callable[[int, Verdict], object] = lambda number, verdict: None,
 ) -> dict[int, Verdict]:  # fmt: skip
     """Decide of each fault whether it can be seen from outside; see `sim.mutants.product`.
@@ -73,6 +73,8 @@ def judged(
         Its top module.
     mutants : mapping of int to Mutant
         The faults, by numbers from 1 on.
+    results : bool
+        False where no fault shows in a result: all rows were simulated (`sim.mutants.rows`).
     limits : tuple of int
         Seconds for each, in the first try, the second, and so on.
     told : callable
@@ -88,8 +90,10 @@ def judged(
     verilog = planted(netlist, top, mutants, "write_verilog -noattr unit.v", "unit.v")
     circuit = compiled({"unit.v": verilog}, top, step="faults that were not noticed")
     found: dict[int, Verdict] = {}
-    open_ = {number: product(circuit, number, results=not _computes(spec, circuit, number))
-             for number in mutants}  # fmt: skip
+    open_ = {}
+    for number in mutants:
+        data = results and not _computes(spec, circuit, number)
+        open_[number] = product(circuit, number, results=data)
     for number, aiger in open_.items():
         if aiger is None:
             found[number] = Verdict.EQUIVALENT
@@ -112,7 +116,7 @@ def judged(
 
 def _computes(spec: Spec, circuit: Circuit, number: int) -> bool:
     """Return whether a fault is proved to be in no result of a function whose table is fixed."""
-    if isinstance(spec, WritableSpec):
+    if spec.longest or isinstance(spec, WritableSpec):
         return False
     try:
         tables.check(spec, chosen(circuit, number), step="a fault", what="it", timeout=LIMITS[0])

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from hw.catalogue import KINDS
@@ -15,6 +16,7 @@ from sim.mutants.coverage import Coverage, Survivor, coverage
 from sim.mutants.kill import built, outcomes
 from sim.mutants.plant import CLOCKS, Mutant, candidates, planted, prepared, sample
 from sim.mutants.prove import Verdict, judged
+from sim.mutants.rows import every_row
 from sim.scenes import encoded, standard_scenes
 
 needs_verilator = pytest.mark.skipif(
@@ -137,3 +139,17 @@ def test_a_missing_verilator_is_told(unit, monkeypatch):
 def test_the_kinds_of_the_bench_are_in_the_catalogue():
     kinds = ("pwl", "direct", "reciprocal", "softmax", "layernorm", "writable")
     assert set(kinds) <= set(KINDS)
+
+
+def test_every_row_of_a_small_unit(unit):
+    request = Request("softmax", 4, length=2, mask=True)
+    spec = design(request, "direct")
+    for scene in every_row(spec):
+        codes, masks = scene.vectors.input, scene.vectors.input_user
+        ends = np.flatnonzero(scene.vectors.input_last)
+        elements = list(zip(codes.tolist(), masks.tolist(), strict=True))
+        rows = {tuple(elements[first + 1 : last + 1])
+                for first, last in zip([-1, *ends[:-1]], ends, strict=True)}  # fmt: skip
+        assert len(rows) == len(ends) == 32 + 32**2
+    assert every_row(unit[0]) is None
+    assert every_row(design(Request(**KINDS["softmax"]), "direct")) is None
