@@ -69,7 +69,8 @@ def rows(kinds: list[str]) -> Iterator[tuple[str, ...]]:
         proofs = stream.prove(unit)
         took, wall = worked() - began, time.monotonic() - start
         cells = [f"{p.engine}, {'-' if p.depth is None else p.depth}"
-                 f"{'' if p.unbounded else ' from reset'}" for p in proofs]  # fmt: skip
+                 f"{'' if p.unbounded else ' from reset'}" if p.decided else "undecided"
+                 for p in proofs]  # fmt: skip
         cells += ["-"] * (len(CLAIMS) - len(cells))
         began = worked()
         found = refuted(unit)

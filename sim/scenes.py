@@ -19,6 +19,7 @@ from .beats import flags
 from .random_tables import random_tables
 from .register_runs import Operation, loading
 from .stimuli import Stimulus, stimuli
+from .stress import random_run
 from .vectors import Vectors, standard_parts, vectors_of
 
 __all__ = ["Scene", "encoded", "loading_scenes", "scene_of", "standard_scenes", "vector_scenes"]
@@ -30,6 +31,9 @@ HANG = 1000
 #: Share of clocks in which both sides stall, of the second pass over the vectors: as in
 #: `sim.cocotb_bench`.
 STALL = 0.33
+#: Beats of random rows, and the shares of clocks in which source and sink stall.
+RANDOM_BEATS = 10_000
+RANDOM = (("random rows", 0.25, 0.25), ("random rows, the sink mostly stalls", 0.1, 0.6))
 #: Beats for each operation on the registers: more than leave while it is done.
 BEATS_AN_OPERATION = 8
 #: How often tables are loaded: of a fault in one bit of a word, a load shows it where the bit is
@@ -139,16 +143,28 @@ def loading_scenes(spec: WritableSpec, seed: int = 0) -> list[Scene]:
     return scenes
 
 
+def random_scenes(spec: Spec, seed: int = 0) -> list[Scene]:
+    """Return scenes with random rows, some too long, under little and much backpressure."""
+    return [
+        scene_of(spec, replace(random_run(spec, RANDOM_BEATS, seed + number), name=name,
+                               source_stall=source, sink_stall=sink), seed + number)
+        for number, (name, source, sink) in enumerate(RANDOM)
+    ]  # fmt: skip
+
+
 def standard_scenes(spec: Spec, seed: int = 0) -> list[Scene]:
-    """Return the standard bench of a unit: all that every build is checked by.
+    """Return the standard bench of a unit: all that a build is checked by.
 
     The rows whose latency is measured; the runs of `sim.stimuli`, among them a reset in mid-row;
-    the vectors of `sim.vectors`, at full rate and with random stalls; and of a writable unit, other
-    tables loaded in traffic. In each, all beats, the flags and the stream rules are checked.
+    the vectors of `sim.vectors`, at full rate and with random stalls; of a row unit, random rows;
+    and of a writable unit, other tables loaded in traffic. In each, all beats, the flags and the
+    stream rules are checked.
     """
     runs = [scene_of(spec, run, seed + number) for number, run in enumerate(stimuli(spec, seed))]
     vectors = vectors_of(spec, standard_parts(spec, seed))
     scenes = [*_measuring(spec), *runs, *vector_scenes(spec, vectors, seed)]
+    if spec.longest:
+        scenes += random_scenes(spec, seed)
     return scenes + (loading_scenes(spec, seed) if isinstance(spec, WritableSpec) else [])
 
 

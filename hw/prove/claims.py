@@ -1,12 +1,13 @@
 """Claims that literals are equal: most by structure, the rest by a solver."""
 
+import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from nnlut_train.errors import StepError
 
-from . import abc
+from . import abc, cones
 from .graph import TRUE, Graph
 
 __all__ = ["Claims"]
@@ -40,6 +41,37 @@ class Claims:
             wrong = self.graph.all((where, self.graph.differ(one, other)))
             self._open.setdefault(wrong, text)
 
+    def evaluate(self, timeout: int) -> int:
+        """Prove claims about wide cones, such as those of multipliers, by trying out all values.
+
+        Parameters
+        ----------
+        timeout : int
+            Seconds after which no more of them are tried.
+
+        Returns
+        -------
+        int
+            How many are proved so.
+
+        Raises
+        ------
+        StepError
+            One is wrong: the message has a counterexample.
+        """
+        began, proved = time.monotonic(), 0
+        self._open.pop(0, None)
+        for group in cones.groups(self.graph, self._open):
+            if time.monotonic() - began > timeout:
+                break
+            found = cones.satisfied(self.graph, group)
+            if found is not None:
+                raise StepError(f"{self.step}: refuted: {self._broken(found)}")
+            proved += len(group.literals)
+            for literal in group.literals:
+                del self._open[literal]
+        return proved
+
     def settle(self, timeout: int) -> int:
         """Prove all claims.
 
@@ -61,7 +93,7 @@ class Claims:
         self._open.pop(0, None)
         if not self._open:
             return 0
-        wrong = self.graph.any(self._open)
+        wrong = self.graph.balanced(self._open)
         found = abc.satisfied(self.graph, wrong, step=self.step, timeout=timeout)
         if found is None:
             return len(self._open)

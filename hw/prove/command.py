@@ -67,6 +67,8 @@ def run(
             outcomes[kind] = proofs
             for proof in proofs:
                 told(f"{kind}: {_line(proof)}")
+            failures += [f"proof of the {kind} of {task.top}: undecided: {proof.claim}"
+                         for proof in proofs if not proof.decided]  # fmt: skip
     return outcomes, failures
 
 
@@ -74,7 +76,8 @@ def _line(proof: Proof) -> str:
     depth = "no clock" if proof.depth is None else f"depth {proof.depth}"
     if not proof.unbounded:
         depth += " from reset"
-    return f"{proof.claim} [{proof.engine}; {depth}; {proof.seconds:.1f} s]"
+    said = "" if proof.decided else "UNDECIDED: "
+    return f"{said}{proof.claim} [{proof.engine}; {depth}; {proof.seconds:.1f} s]"
 
 
 def _main(argv: Sequence[str] | None) -> None:

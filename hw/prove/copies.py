@@ -1,35 +1,23 @@
 """Registers that seem to hold what another one holds: found by simulation, to be proved."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from .circuit import Circuit
 from .graph import Graph
 
-__all__ = ["copies"]
+__all__ = ["copies", "pairs", "traces"]
 
 #: Clocks, and words of 64 runs, that are simulated.
 CLOCKS, WORDS = 96, 4
 
 
-def copies(circuit: Circuit, known: Collection[int]) -> dict[int, int | None]:
-    """Return registers that were, in all clocks of a simulation, equal to a known one, or 0.
+def traces(circuit: Circuit) -> list[bytes]:
+    """Return what each register holds in all clocks of a simulation.
 
     It starts with all registers 0 and a clock of reset; then inputs are random, the others than
-    ``tdata`` mostly 1.
-
-    Parameters
-    ----------
-    circuit : Circuit
-        The circuit.
-    known : collection of int
-        Registers that others may be copies of.
-
-    Returns
-    -------
-    dict
-        Register that is not known to the known one that it equals; None where it is always 0.
+    ``tdata`` mostly 1. Circuits with the same ports have the same inputs.
     """
     graph, random = Graph(), np.random.default_rng(0)
     inputs = {name: graph.variables(name, len(bits)) for name, bits in circuit.inputs.items()}
@@ -39,7 +27,7 @@ def copies(circuit: Circuit, known: Collection[int]) -> dict[int, int | None]:
     seen: list[list[bytes]] = [[] for _ in state]
     for clock in range(CLOCKS):
         values = dict(zip(state, held, strict=True))
-        for name, bits in inputs.items():
+        for name, bits in sorted(inputs.items()):
             for bit in bits:
                 draws = random.integers(0, 1 << 64, (3, WORDS), np.uint64)
                 often = draws[0] | draws[1] | draws[2]
@@ -48,8 +36,56 @@ def copies(circuit: Circuit, known: Collection[int]) -> dict[int, int | None]:
         held = graph.values(following, values)
         for trace, now in zip(seen, held, strict=True):
             trace.append(now.tobytes())
-    traces = [b"".join(trace) for trace in seen]
-    first: dict[bytes, int | None] = {traces[index]: index for index in known}
-    first[bytes(len(traces[0]) if traces else 0)] = None
-    return {index: first[trace] for index, trace in enumerate(traces)
+    return [b"".join(trace) for trace in seen]
+
+
+def copies(seen: Sequence[bytes], known: Collection[int]) -> dict[int, int | None]:
+    """Return registers that were, in all clocks of a simulation, equal to a known one, or 0.
+
+    Parameters
+    ----------
+    seen : sequence of bytes
+        Traces of the registers of a circuit.
+    known : collection of int
+        Registers that others may be copies of.
+
+    Returns
+    -------
+    dict
+        Register that is not known to the known one that it equals; None where it is always 0.
+    """
+    first: dict[bytes, int | None] = {seen[index]: index for index in known}
+    first[bytes(len(seen[0]) if seen else 0)] = None
+    return {index: first[trace] for index, trace in enumerate(seen)
             if index not in known and trace in first}  # fmt: skip
+
+
+def pairs(
+    one: Sequence[bytes], other: Sequence[bytes], known: Collection[tuple[int, int]]
+) -> dict[int, tuple[int, int]]:
+    """Return registers of two circuits, of no known pair, that hold the same in all clocks.
+
+    Parameters
+    ----------
+    one, other : sequence of bytes
+        Traces of the registers of each circuit, simulated with the same inputs.
+    known : collection of tuple
+        Pairs of registers that are known to be the same.
+
+    Returns
+    -------
+    dict
+        Register of `one` to that of `other`, and 1 where it holds the inverse.
+    """
+    ours, theirs = {pair[0] for pair in known}, {pair[1] for pair in known}
+    free = {trace: index for index, trace in enumerate(other) if index not in theirs}
+    found: dict[int, tuple[int, int]] = {}
+    for index, trace in enumerate(one):
+        # One that is constant, or not in one's reset, says nothing.
+        if index in ours or len(set(trace)) < 2:
+            continue
+        opposite = bytes(255 - byte for byte in trace)
+        for inverted, key in enumerate((trace, opposite)):
+            if index not in found and key in free:
+                found[index] = free.pop(key), inverted
+    return found

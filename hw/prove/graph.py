@@ -57,6 +57,13 @@ class Graph:
         """Return the disjunction of `literals`."""
         return self.all(literal ^ 1 for literal in literals) ^ 1
 
+    def balanced(self, literals: Iterable[int]) -> int:
+        """Return the disjunction of `literals`, as a tree: of a chain of thousands ABC fails."""
+        level = list(literals) or [FALSE]
+        while len(level) > 1:
+            level = [self.any(level[at : at + 2]) for at in range(0, len(level), 2)]
+        return level[0]
+
     def differ(self, left: int, right: int) -> int:
         """Return whether two literals differ."""
         return self.any((self._and(left, right ^ 1), self._and(left ^ 1, right)))
@@ -110,6 +117,17 @@ class Graph:
         outputs = {name: [values[literal] for literal in literals]
                    for name, literals in circuit.outputs.items()}  # fmt: skip
         return outputs, [values[register.following] for register in circuit.registers]
+
+    def replaced(self, literals: Sequence[int], values: Mapping[int, int]) -> list[int]:
+        """Return `literals` with other literals in place of free variables."""
+        found = {0: FALSE} | {literal >> 1: value for literal, value in values.items()}
+        for number in self.cone(literals):
+            if number not in found:
+                gate = self.gate(number)
+                found[number] = 2 * number if gate is None else self._and(
+                    *(found[literal >> 1] ^ literal & 1 for literal in gate)
+                )  # fmt: skip
+        return [found[literal >> 1] ^ literal & 1 for literal in literals]
 
     def cone(self, literals: Iterable[int]) -> list[int]:
         """Return the variables, ascending, that `literals` depend on: free ones and gates."""

@@ -5,8 +5,10 @@ those of the Verilog by the names of what they drive, inverted where the library
 such state, and for every input, the two have the same outputs and go to the same state. It is the
 step of an induction over the clocks; where it begins is an assumption.
 
-A register that only one of them has is matched by what it takes at the clock's edge: the same as
-another register of its own circuit, or its inverse.
+Registers whose names are lost are paired by a simulation of both. A register that only one of them
+has is matched by what it takes at the clock's edge: the same as another register of its own
+circuit, or its inverse. Next states that are wide cones, such as those of multipliers, are
+evaluated for all values of what they depend on (`hw.prove.cones`); the rest is for a solver.
 """
 
 import time
@@ -21,7 +23,7 @@ from ..liberty import Library
 from . import abc
 from .circuit import Circuit, compiled
 from .claims import Claims
-from .copies import copies
+from .copies import copies, pairs, traces
 from .graph import FALSE, Graph
 from .results import Proof, Task
 
@@ -98,12 +100,14 @@ def equivalent(
     match = _Match(rtl, mapped, step)
     match.claim()
     count = match.claims.count
+    tried = match.claims.evaluate(timeout)
     solved = match.claims.settle(timeout)
     return Proof(
         claim=f"the netlist of {what} equals the Verilog: from each of the states that its "
         f"{len(mapped.registers)} registers have in common with {len(match.found)} of the "
         f"Verilog's {len(rtl.registers)}, {count} outputs and next states are equal",
-        engine=f"structural hashing, {abc.ENGINE} for {solved} of them",
+        engine=f"structural hashing, evaluation of all values for {tried} of them, "
+        f"{abc.ENGINE} for {solved}",
         depth=1,
         unbounded=True,
         seconds=time.monotonic() - began,
@@ -135,6 +139,16 @@ class _Match:
                 if literal is not None and literal & ~1 in number:
                     self.found[index] = number[literal & ~1], literal & 1
                     break
+        self._traces: dict[int, list[bytes]] = {}
+        if len(self.found) < min(len(rtl.registers), len(mapped.registers)):
+            known = [(index, place) for index, (place, _) in self.found.items()]
+            self.found |= pairs(self._seen(rtl), self._seen(mapped), known)
+
+    def _seen(self, circuit: Circuit) -> list[bytes]:
+        """Return what the registers of a circuit hold in a simulation."""
+        if id(circuit) not in self._traces:
+            self._traces[id(circuit)] = traces(circuit)
+        return self._traces[id(circuit)]
 
     def claim(self) -> None:
         """Claim that outputs and next states are equal."""
@@ -153,8 +167,8 @@ class _Match:
         for index, (place, inverted) in self.found.items():
             text = f"{rtl.registers[index].label} of the netlist is that of the Verilog"
             self.claims.equal(text, [following[place] ^ inverted], [after[index]])
-        for circuit, pairs, then in ((mapped, follower, following), (rtl, copied, after)):
-            for index, (place, inverted) in pairs.items():
+        for circuit, others, then in ((mapped, follower, following), (rtl, copied, after)):
+            for index, (place, inverted) in others.items():
                 text = f"{circuit.registers[index].label} follows another register"
                 held = FALSE if place is None else then[place] ^ inverted
                 self.claims.equal(text, [then[index]], [held])
@@ -192,7 +206,7 @@ class _Match:
         }
         # One that can hold its value shows in no single clock that it is a copy.
         if len(known) + len(followers) < len(state):
-            for index, place in copies(circuit, known).items():
+            for index, place in copies(self._seen(circuit), known).items():
                 followers.setdefault(index, (place, 0))
         for index, (place, inverted) in followers.items():
             state[index] = FALSE if place is None else state[place] ^ inverted

@@ -62,6 +62,8 @@ class Proof:
         Time that it took.
     assumptions : tuple of str
         What the proof takes as given; a sentence each.
+    decided : bool
+        False: the claim is not proved, and not refuted. It is one that must not be left out.
     """
 
     claim: str
@@ -70,11 +72,13 @@ class Proof:
     unbounded: bool
     seconds: float
     assumptions: tuple[str, ...] = ()
+    decided: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """Return the proof as JSON-ready data."""
-        return {
+        found = {
             "claim": self.claim, "engine": self.engine, "depth": self.depth,
             "unbounded": self.unbounded, "seconds": round(self.seconds, 2),
             "assumptions": list(self.assumptions),
         }  # fmt: skip
+        return found if self.decided else found | {"undecided": True}

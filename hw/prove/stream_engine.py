@@ -213,7 +213,7 @@ def induct(
 
 def reach(
     flat: Flat, properties: str, bench: str, taps: Mapping[str, str], *, step: str, timeout: int,
-    depth: int = 0,
+    depth: int = 0, partly: bool = False,
 ) -> Violation | int | None:  # fmt: skip
     """Prove each assertion of a bench for ever, or find a violation.
 
@@ -221,14 +221,16 @@ def reach(
     ----------
     depth : int
         If given, look no further than so many clocks: a bounded proof.
+    partly : bool
+        A bounded proof may be of fewer clocks than `depth`: those for which there was time.
 
     Others are those of `induct`.
 
     Returns
     -------
     Violation or int or None
-        A way to one; or else the frames of the proof, for a bounded one `depth`; None: undecided
-        within `timeout` seconds.
+        A way to one; or else the frames of the proof, for a bounded one its clocks; None (0 if
+        `partly`): undecided within `timeout` seconds.
 
     Raises
     ------
@@ -248,4 +250,6 @@ def reach(
         return Violation(".".join(part.lstrip("\\") for part in path), int(rest[2]) + 1)
     if verdict == "snl_UNSAT":
         return int(frames)
-    return depth if depth and int(frames) >= depth - 1 else None
+    if depth and int(frames) >= depth - 1:
+        return depth
+    return max(0, int(frames)) if partly else None

@@ -74,14 +74,10 @@ def check(
 
     Parameters
     ----------
-    spec : Spec
-        The unit.
-    circuit : Circuit
-        Its circuit.
-    step : str
-        What it is for; error messages begin with it.
-    what : str
-        What the circuit is, in words.
+    spec, circuit : Spec, Circuit
+        The unit, and its circuit.
+    step, what : str
+        What it is for, with which error messages begin; what the circuit is, in words.
     timeout : int
         Seconds after which the solver gives up.
     began : float, optional

@@ -13,6 +13,7 @@ from hw.design import design
 from hw.manifest import load_build, split_tables, write_folder
 from hw.prove import command, netlist, tables
 from hw.prove.circuit import compiled
+from hw.prove.claims import Claims
 from hw.prove.exhaustive import compare, reference
 from hw.prove.graph import Graph
 from hw.prove.results import Inapplicable, Task
@@ -98,6 +99,59 @@ def test_netlist_and_a_netlist_with_another_gate():
     mapped = netlist.gates_circuit(wrong, unit.top, libraries, step="test")
     with pytest.raises(StepError, match=r"refuted: .* counterexample: "):
         netlist.equivalent(rtl, mapped, step="test", what="own cells", timeout=60)
+
+
+def test_netlist_of_rows_with_another_gate():
+    request = Request("softmax", bits=4, length=2)
+    unit = to_verilog(design(request, request.wanted[0]), "unit_under_proof", "rows")
+    libraries = synth.libraries_of(())
+    text = gates(unit, "unit_under_proof", libraries, own=True, netlist=True).verilog
+    rtl = compiled({"design.v": unit}, "unit_under_proof", step="test")
+    mapped = netlist.gates_circuit(text, "unit_under_proof", libraries, step="test")
+    proof = netlist.equivalent(rtl, mapped, step="test", what="own cells", timeout=60)
+    assert re.search(r"evaluation of all values for [1-9]", proof.engine)
+    wrong = re.sub(r"\bNAND2\b", "NOR2", text, count=1)
+    mapped = netlist.gates_circuit(wrong, "unit_under_proof", libraries, step="test")
+    with pytest.raises(StepError, match=r"refuted: .* counterexample: "):
+        netlist.equivalent(rtl, mapped, step="test", what="own cells", timeout=60)
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_wide_cones_are_evaluated(wrong):
+    graph = Graph()
+    a, b = graph.variables("a", 9), graph.variables("b", 9)
+
+    def product(one, other):
+        """Return the product of two numbers, by rows of full adders."""
+        total = [0] * 18
+        for at, bit in enumerate(one):
+            carry = 0
+            for place in range(18 - at):
+                added = graph.all((bit, other[place])) if place < len(other) else 0
+                here = total[at + place]
+                half = graph.differ(here, added)
+                total[at + place] = graph.differ(half, carry)
+                carry = graph.any((graph.all((here, added)), graph.all((half, carry))))
+        return total
+
+    claims = Claims(graph, "test")
+    right = product(b, a)
+    # A register that keeps what it holds: only that bit depends on it.
+    keeps = graph.variables("keeps", 18)
+    advance = graph.variable("advance")
+    if wrong:
+        right[12] = graph.differ(right[12], graph.all((*a, *b)))
+
+    def held(bits):
+        return [graph.any((graph.all((advance, bit)), graph.all((advance ^ 1, old))))
+                for bit, old in zip(bits, keeps, strict=True)]  # fmt: skip
+
+    claims.equal("a product", held(product(a, b)), held(right))
+    if wrong:
+        with pytest.raises(StepError, match=r"refuted: a product; counterexample: a\[0\] = 1"):
+            claims.evaluate(60)
+    else:
+        assert claims.evaluate(60) > 5
 
 
 def test_reference_is_the_table():
