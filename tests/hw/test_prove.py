@@ -16,7 +16,7 @@ from hw.prove.circuit import compiled
 from hw.prove.claims import Claims
 from hw.prove.exhaustive import compare, reference
 from hw.prove.graph import Graph
-from hw.prove.results import Inapplicable, Task
+from hw.prove.results import Inapplicable, Proof, Task
 from hw.request import Request
 from hw.verilog import to_verilog
 from nnlut_train.errors import StepError
@@ -201,3 +201,13 @@ def test_command(folder, capsys):
 def test_command_with_wrong_options(folder, capsys, arguments, said):
     assert command.main([str(folder), *arguments]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_claim_that_is_not_decided_is_a_failure(monkeypatch):
+    open_ = Proof("it ends", "an engine", 7, False, 0.1, decided=False)
+    monkeypatch.setattr(command, "PROVERS", (("streams", lambda task: [open_]),))
+    lines = []
+    outcomes, failures = command.run(Task(None, "", "unit"), ["streams"], lines.append)
+    assert outcomes["streams"][0].to_json()["undecided"] is True
+    assert failures == ["proof of the streams of unit: undecided: it ends"]
+    assert lines == ["streams: UNDECIDED: it ends [an engine; depth 7 from reset; 0.1 s]"]
