@@ -22,7 +22,9 @@ from .stimuli import Stimulus, stimuli
 from .stress import random_run
 from .vectors import Vectors, standard_parts, vectors_of
 
-__all__ = ["Scene", "encoded", "loading_scenes", "scene_of", "standard_scenes", "vector_scenes"]
+__all__ = [
+    "RANDOM", "Scene", "encoded", "loading_scenes", "scene_of", "standard_scenes", "vector_scenes",
+]  # fmt: skip
 
 #: "Not asked for", in a scene's numbers.
 NONE = 0xFFFFFFFF

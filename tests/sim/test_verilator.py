@@ -15,7 +15,7 @@ from nnlut_train.errors import StepError
 from sim.beats import flags
 from sim.register_runs import Kind, loading, writes
 from sim.run import main
-from sim.scenes import encoded, loading_scenes, scene_of, standard_scenes
+from sim.scenes import RANDOM, encoded, loading_scenes, scene_of, standard_scenes
 from sim.stimuli import Stimulus
 from sim.stress import random_run
 from sim.vectors import vectors_of
@@ -145,7 +145,8 @@ def test_scenes_say_what_they_are_and_are_the_same_again(lanes):
     spec, _ = lanes
     scenes = standard_scenes(spec)
     names = [scene.name for scene in scenes]
-    assert names[-2:] == ["vectors at full rate", "vectors with random stalls"]
+    vectors = ["vectors at full rate", "vectors with random stalls"]
+    assert names[-4:] == [*vectors, *(name for name, _, _ in RANDOM)]
     assert "reset in mid-row" in names
     assert [scene.latency for scene in scenes[:3]] == [spec.latency_of(n) for n in (1, 3, 6)]
     assert encoded(spec, scenes) == encoded(spec, standard_scenes(spec))
