@@ -37,6 +37,10 @@ _stand_ins: set[str] = set()
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 
+class YosysTimeoutError(StepError):
+    """Yosys was ended, since it took too long."""
+
+
 def find() -> list[str]:
     """Find Yosys.
 
@@ -129,9 +133,11 @@ def run(
 
     Raises
     ------
+    YosysTimeoutError
+        It took too long.
     StepError
-        Yosys is missing, failed, took too long, or did not write a file of `outputs`. The message
-        has Yosys' first error and where its log was kept.
+        Yosys is missing, failed, or did not write a file of `outputs`. The message has Yosys' first
+        error and where its log was kept.
     ValueError
         A file name is not a plain one.
     OSError
@@ -163,7 +169,7 @@ def run(
                     timeout=timeout,
                 )
             except subprocess.TimeoutExpired as error:
-                raise StepError(f"{step}: ended after {timeout:g} seconds") from error
+                raise YosysTimeoutError(f"{step}: ended after {timeout:g} seconds") from error
             except OSError as error:
                 raise StepError(f"{step}: {command[0]} cannot be run: {error.strerror}") from error
             log_file.seek(0)

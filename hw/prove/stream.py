@@ -1,6 +1,7 @@
 """The stream contract of a unit's Verilog: held, unconditional, in order, each beat once."""
 
 import time
+from collections.abc import Sequence
 
 from nnlut_train.errors import StepError
 from sim.golden import WritableSpec
@@ -71,22 +72,33 @@ class _Prover:
         return Proof(f"{claim}.", "Yosys select, input cones", None, True,
                      time.monotonic() - began)  # fmt: skip
 
-    def _decide(self, bench: str, taps: dict[str, str], depth: int) -> tuple[str, int]:
+    def _decide(
+        self, bench: str, taps: dict[str, str], depth: int, lemmas: Sequence[str] = ()
+    ) -> tuple[str, int]:
         """Prove all assertions of a bench; return the engine, and its depth."""
         files = self.properties, bench, taps
         options = {"step": self.step, "timeout": self.task.timeout}
+        found: Violation | int | None = None
         if depth:
-            done = induct(self.flat, *files, depth=depth, **options)
+            done = induct(self.flat, *files, depth=depth, lemmas=lemmas, **options)
             if done is not None:
                 return "Yosys sat, k-induction", done
-        # What is not inductive may still hold, or there is a way to a violation.
-        found = reach(self.flat, *files, **options)
+            # A violation is soonest found by search.
+            found = reach(self.flat, *files, **options, depth=self._row_clocks(), partly=True)
+        # What is not inductive may still hold.
+        if not isinstance(found, Violation):
+            found = reach(self.flat, *files, **options)
         if isinstance(found, Violation):
             raise StepError(f"{self.step}: refuted: {found.assertion} is violated "
                             f"{found.clocks} clocks from reset")  # fmt: skip
         if found is None:
             raise StepError(f"{self.step}: undecided within {self.task.timeout} seconds")
         return "ABC pdr in Yosys", found
+
+    def _row_clocks(self) -> int:
+        """Return clocks in which the longest row, and another one, enter and leave."""
+        beats = self.spec.beats(self.spec.longest) if self.spec.longest else 1
+        return stream_bench.answer_of(self.spec) + 2 * beats + 2
 
     def _held(self) -> Proof:
         began = time.monotonic()
@@ -102,7 +114,8 @@ class _Prover:
         slots, spec = self.slots, self.spec
         bench = stream_bench.order(spec, self.flat.top, self.capacity, slots)
         taps = {} if slots is None else slots.taps | stream_bench.SHOWN
-        engine, depth = self._decide(bench, taps, 1 if slots else 0)
+        lemmas = stream_bench.LEMMAS if slots and spec.longest else ()
+        engine, depth = self._decide(bench, taps, 1 if slots else 0, lemmas)
         tags = "tlast and tkeep" if spec.lanes > 1 else "tlast"
         claim = (f"Every beat leaves once, in order, with its {tags}; no more than {self.capacity} "
                  "are inside")  # fmt: skip
@@ -127,7 +140,7 @@ class _Prover:
             engine, depth = self._decide(bench, taps, 1 if taps else 0)
             return [Proof(claim, engine, depth, True, time.monotonic() - began,
                           (_RESET, _HELD, _FREE))]  # fmt: skip
-        depth = bound + 2 * spec.beats(spec.longest) + 2
+        depth = self._row_clocks()
         found = reach(self.flat, self.properties, bench, {}, step=self.step,
                       timeout=self.task.timeout, depth=depth,
                       partly=bound > ANSWER_MAX)  # fmt: skip

@@ -9,7 +9,7 @@ from sim.golden import Spec, WritableSpec
 from ..axi import data_bytes, ports
 from .stream_slots import Slots
 
-__all__ = ["SHOWN", "answer", "answer_of", "held", "order", "properties"]
+__all__ = ["LEMMAS", "SHOWN", "answer", "answer_of", "held", "order", "properties"]
 
 #: What is held with the valid of a stream, and of each channel of AXI4-Lite.
 STREAM = ("data", "keep", "user", "last")
@@ -112,6 +112,16 @@ def order(
 #: What a bench with slots shows of its other bindings.
 SHOWN = {"begun": "order.started", "watching": "order.watching", "ahead": "order.ahead",
          "tag": "order.tag", "clocks": "answer.clocks"}  # fmt: skip
+
+
+#: Of a bench with slots for rows: what is inductive before the order is, as Yosys selects it. The
+#: solver is ten times as fast, and more, with each group on its own.
+LEMMAS = (
+    "c:slot*.in_range c:slot*.flags c:slot*.level_of_pointers",
+    "c:slots.all_counted c:order.none_invented c:order.within_capacity",
+    "c:counts.* c:slots.watched_inside",
+    "c:slots.watched_in_place",
+)
 
 
 def answer(spec: Spec, module: str, capacity: int) -> str:

@@ -14,6 +14,7 @@ again at any time.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -82,6 +83,8 @@ fold
 write_status status
 read_blif saved.blif
 """
+#: Seconds in which a bench must have become gates.
+_PREPARING = 120
 #: Cells that end a combinational path.
 _REGISTERS = "$dff,$dffe,$sdff,$sdffe,$sdffce,$adff,$adffe,$aldff,$aldffe,$dffsr,$dffsre"
 
@@ -170,9 +173,9 @@ def _prepared(bench: str, taps: Mapping[str, str]) -> str:
 
 def induct(
     flat: Flat, properties: str, bench: str, taps: Mapping[str, str], *, step: str, depth: int,
-    timeout: int,
+    timeout: int, lemmas: Sequence[str] = (),
 ) -> int | None:  # fmt: skip
-    """Prove all assertions of a bench together by induction.
+    """Prove all assertions of a bench by induction.
 
     Parameters
     ----------
@@ -187,28 +190,42 @@ def induct(
     depth : int
         Clocks of the induction, at most.
     timeout : int
-        Seconds for each call of the solver.
+        Seconds in all.
+    lemmas : sequence of str
+        Groups of assertions, as Yosys selects them. Each is proved with those before it as
+        assumptions; the others then with all of them. Without any, all are proved together.
 
     Returns
     -------
     int or None
-        Clocks of the induction; None: it does not prove them.
+        Clocks of the induction; None: it does not prove them, or not in that time.
 
     Raises
     ------
     StepError
         If Yosys fails.
     """
-    script = _prepared(bench, taps) + (
-        "setundef -undriven -anyseq\n"
-        f"tee -o verdict sat -tempinduct -prove-asserts -set-assumes -maxsteps {depth} "
-        f"-timeout {timeout}\n"
-    )
+    lines = ["setundef -undriven -anyseq", "design -save whole"]
+    for number in range(len(lemmas) + 1):
+        lines.append("design -load whole")
+        if number:
+            lines.append(f"chformal -assert2assume {' '.join(lemmas[:number])}")
+        if number < len(lemmas):
+            lines.append(f"chformal -assert -remove {lemmas[number]} %% %n")
+        lines.append("select -assert-min 1 t:$assert")
+        lines.append(
+            f"tee -a verdict sat -tempinduct -prove-asserts -set-assumes -maxsteps {depth}"
+        )
+    script = _prepared(bench, taps) + "\n".join(lines) + "\n"
     files = _files(flat, properties, bench)
-    told = yosys.run(script, files, ("verdict",), step=step)["verdict"].decode()
-    if "Induction step proven: SUCCESS!" not in told:
+    try:
+        made = yosys.run(script, files, ("verdict",), step=step, timeout=timeout)
+    except yosys.YosysTimeoutError:
         return None
-    return told.count("[induction step")
+    told = made["verdict"].decode()
+    if told.count("Induction step proven: SUCCESS!") <= len(lemmas):
+        return None
+    return max(map(int, re.findall(r"\[induction step (\d+)\]", told)))
 
 
 def reach(
@@ -240,7 +257,13 @@ def reach(
     engine = f"bmc3 -F {depth} -T {timeout}" if depth else f"pdr -T {timeout}"
     files = _files(flat, properties, bench)
     files |= {"stand_in.v": _STAND_IN, "abc.script": _ABC.format(engine=engine)}
-    made = yosys.run(_prepared(bench, taps) + _GATES, files, ("names.json", "status"), step=step)
+    try:
+        made = yosys.run(
+            _prepared(bench, taps) + _GATES, files, ("names.json", "status"), step=step,
+            timeout=timeout + _PREPARING,
+        )  # fmt: skip
+    except yosys.YosysTimeoutError:
+        return 0 if depth and partly else None
     names = json.loads(made["names.json"])["asserts"]
     if not names:
         raise StepError(f"{step}: the bench must have assertions, but Yosys found none")

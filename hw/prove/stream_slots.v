@@ -28,15 +28,16 @@ module queue_slots #(
     flags: assert(filled == (level != 0) && free == (level != DEPTH));
     level_of_pointers: assert(produce == (next < DEPTH ? next : next - DEPTH));
   end
+  // Where the watched beat is, if it is here.
   wire [BITS-1:0] behind = ahead - before;
+  wire here = behind < level;
+  wire [SIZE:0] place = consume + behind[SIZE-1:0];
+  wire [SIZE-1:0] at = place < DEPTH ? place : place - DEPTH;
   wire [DEPTH-1:0] differs;
-  genvar at;
+  genvar word;
   generate
-    for (at = 0; at < DEPTH; at = at + 1) begin
-      // How many words of the queue are older.
-      wire [SIZE-1:0] older = at >= consume ? at - consume : at + DEPTH - consume;
-      assign differs[at] = older < level && older == behind && words[at*WIDTH +: WIDTH] != tag;
-    end
+    for (word = 0; word < DEPTH; word = word + 1)
+      assign differs[word] = here && at == word && words[word*WIDTH +: WIDTH] != tag;
   endgenerate
   assign after = before + level;
   assign wrong = differs != 0;
