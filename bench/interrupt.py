@@ -1,14 +1,18 @@
 """Interruption: ``python bench/interrupt.py``: tools that are killed at many moments.
 
 Each tool first gives a result. Then it is asked for another one in the same place, and gets a
-signal at a random moment of its run. What was there must be there unchanged, or be replaced as a
-whole; SIGINT and SIGTERM must leave nothing temporary, and no process. At the end of each row the
-tool runs through: it must give what it gives without any interruption.
+signal at a random moment of its run, with nothing in its cache. What was there must be there
+unchanged, or be replaced as a whole: a build in one step, of other results each file. SIGINT and
+SIGTERM must leave nothing temporary, and no process. At the end of each row the tool runs through:
+it must give what it gives without any interruption.
 """
 
 import argparse
+import hashlib
 import os
 import random
+import re
+import shutil
 import signal
 import sys
 import tempfile
@@ -71,9 +75,22 @@ def _left(mark: str) -> list[int]:
     return found
 
 
-def _clean(text: dict[str, str]) -> dict[str, str]:
-    """Return the contents without pictures: what they show is beside them."""
-    return {name: value for name, value in text.items() if not name.endswith((".svg", ".png"))}
+def _content(out: Path) -> dict[str, str]:
+    """Return the hashes of results, without pictures (they show what is beside them) and times."""
+    found = {}
+    for name in content(out):
+        if not name.endswith((".svg", ".png")):
+            timeless = re.sub(rb'"(wall_)?seconds": [0-9.e-]+', b"", (out / name).read_bytes())
+            found[name] = hashlib.sha256(timeless).hexdigest()
+    return found
+
+
+def _whole(now: dict[str, str], earlier: dict[str, str], later: dict[str, str]) -> bool:
+    """Tell whether a result is the earlier or the later one; of several files, each for itself."""
+    if any(name.endswith(".v") for name in earlier):  # a build
+        return now in (earlier, later)
+    names = earlier.keys() | now.keys()
+    return all(now.get(name) in (earlier.get(name), later.get(name)) for name in names)
 
 
 def _run(words: Sequence[str], folder: Path) -> float:
@@ -86,6 +103,11 @@ def _run(words: Sequence[str], folder: Path) -> float:
     return time.monotonic() - began
 
 
+def _empty(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
 def _row(number: int, signal_: signal.Signals, count: int, rng: random.Random) -> list[object]:
     with tempfile.TemporaryDirectory(prefix="nnlut-interrupt-") as name:
         folder = Path(name)
@@ -94,10 +116,15 @@ def _row(number: int, signal_: signal.Signals, count: int, rng: random.Random) -
         job = _jobs(folder / "place")[number]
         out = folder / "place" / job.out
         _run(job.earlier, folder)
-        earlier = _clean(content(out))
+        _empty(folder / "cache")
+        seconds = _run(job.later, folder)
+        later = _content(out)
+        _run(job.earlier, folder)
+        earlier = _content(out)
         killed = whole = dirty = left = 0
-        longest, seconds = 0.0, 5.0
+        longest = 0.0
         for _ in range(count):
+            _empty(folder / "cache")
             process = start(job.later, folder / "temporary", folder / "cache")
             time.sleep(rng.uniform(0.1, seconds))
             began = time.monotonic()
@@ -105,22 +132,21 @@ def _row(number: int, signal_: signal.Signals, count: int, rng: random.Random) -
             process.send_signal(signal_)
             process.communicate(timeout=120)
             longest = max(longest, time.monotonic() - began)
-            if ended:  # it went through: begin again
-                _run(job.earlier, folder)
-                continue
-            killed += 1
-            seconds *= 1.05
-            if signal_ == signal.SIGKILL:  # what it ran ends by itself
-                until = time.monotonic() + 30
+            if not ended:
+                killed += 1
+                # What it ran ends by itself after SIGKILL, and when it ends in other cases.
+                until = time.monotonic() + (30 if signal_ == signal.SIGKILL else 1)
                 while _left(name) and time.monotonic() < until:
                     time.sleep(0.1)
-            whole += _clean(content(out)) == earlier
-            dirty += bool(litter(folder / "temporary") or litter(folder / "place") or litter(out))
-            left += bool(_left(name))
+                whole += _whole(_content(out), earlier, later)
+                dirty += any(map(litter, (folder / "temporary", folder / "place", out)))
+                left += bool(_left(name))
+            if _content(out) != earlier:  # it went through: begin again
+                _run(job.earlier, folder)
         for path in (*(folder / "temporary").iterdir(), *(folder / "place").iterdir()):
             os.utime(path, (time.time() - 3600,) * 2)
         _run(job.later, folder)
-        resumed = _clean(content(out)) != earlier
+        resumed = _content(out) == later
         swept = "swept" if not litter(folder / "temporary") else "left"
         return [job.name, signal_.name, count, killed, whole, f"{dirty}, then {swept}", left,
                 f"{longest:.1f}", "yes" if resumed else "no"]  # fmt: skip

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nnlut_train.errors import UsageError
+from nnlut_train.files import write_bytes
 from nnlut_train.reading import parse_json, read_json
 
 __all__ = ["cached", "default_folder", "digest", "folder", "use"]
@@ -114,7 +115,9 @@ def cached(key: Mapping[str, Any], make: Callable[[], dict[str, Any]]) -> dict[s
         return found
     text = json.dumps(make(), allow_nan=False)
     if path is not None:
-        _store(path, name, text)
+        entry = json.dumps({"key": name, "sha256": digest(text), "value": text})
+        with contextlib.suppress(OSError):
+            write_bytes(path, entry.encode())
     return json.loads(text)
 
 
@@ -127,19 +130,3 @@ def _load(path: Path, name: str) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
     return None
-
-
-def _store(path: Path, name: str, text: str) -> None:
-    entry = json.dumps({"key": name, "sha256": digest(text), "value": text})
-    partial = None
-    try:
-        handle, partial = tempfile.mkstemp(prefix=".entry-", dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(entry)
-        os.replace(partial, path)
-    except BaseException as error:
-        if partial is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(partial)
-        if not isinstance(error, OSError):
-            raise

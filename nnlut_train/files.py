@@ -4,11 +4,9 @@ A file holds the integers, their formats, how the argument is folded if it is, w
 (`meta`), a SHA-256 over all but `meta` (the table's identity) and a checksum over all.
 """
 
-import contextlib
 import json
 import os
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +20,10 @@ from .interrupt import held
 from .minimised import MinimisedTable
 from .multipartite import MultipartiteTable
 from .reading import read_json
+from .scratch import beside
 from .tables import SCHEMA, DirectTable, PwlTable, Table, digest
 
-__all__ = ["dump", "from_json", "load", "save", "write_bytes"]
+__all__ = ["dump", "from_json", "load", "save", "write_bytes", "write_together"]
 
 _KINDS: dict[str, type[Table]] = {
     cls.kind: cls
@@ -104,19 +103,31 @@ def dump(data: Mapping[str, Any]) -> bytes:
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file in one piece: a reader never sees half of it, however the run ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = None
-    try:
+    write_together({path: data})
+
+
+def write_together(files: Mapping[Path, bytes], ready: Callable[[], None] = lambda: None) -> None:
+    """Write files of one folder that exists: each in one piece, and none if there is an error.
+
+    Parameters
+    ----------
+    files : mapping
+        Paths and contents.
+    ready : callable, optional
+        Is called when all is on the disk, before anything is in its place.
+
+    Raises
+    ------
+    OSError
+        If they cannot be written.
+    """
+    with beside(next(iter(files))) as folder:
+        for path, data in files.items():
+            (folder / path.name).write_bytes(data)
+        ready()
         with held():
-            handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(partial, 0o644)  # mkstemp gives nobody else a look
-        os.replace(partial, path)
-    except BaseException:
-        if partial is not None:
-            with contextlib.suppress(FileNotFoundError):  # it is in its place already
-                os.unlink(partial)
-        raise
+            for path in files:
+                os.replace(folder / path.name, path)
 
 
 def save(table: Table, path: Path | str) -> None:

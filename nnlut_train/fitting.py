@@ -7,9 +7,7 @@ itself.
 """
 
 import argparse
-import contextlib
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -19,12 +17,11 @@ import numpy as np
 
 from . import fit
 from .errors import UsageError
-from .files import dump
+from .files import dump, write_together
 from .fit import optimal
 from .fit.problem import Problem
 from .formats import Format
 from .functions import Function
-from .interrupt import held
 from .metrics import table_errors
 from .options import add_problem, options_of, problem_of, within
 from .tables import PwlTable
@@ -155,27 +152,14 @@ def _check_places(files: Sequence[Path], force: bool) -> None:
 def _write(files: Mapping[Path, bytes], force: bool) -> None:
     """Write all files, or none."""
     first = next(iter(files))
-    staged: list[tuple[str, Path]] = []
     try:
         first.parent.mkdir(parents=True, exist_ok=True)
-        for path, data in files.items():
-            handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".nnlut-")
-            staged.append((partial, path))
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            os.chmod(partial, 0o644)  # mkstemp gives nobody else a look
-        _check_places(list(files), force)  # the fit may have taken long
-        with held():
-            for partial, path in staged:
-                os.replace(partial, path)
+        # The fit may have taken long: look again.
+        write_together(files, lambda: _check_places(list(files), force))
     except OSError as error:
         raise UsageError(
             f"--out must be where files can be written, not {first}: {error.strerror}"
         ) from error
-    finally:
-        for partial, _ in staged:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(partial)
 
 
 def run(arguments: argparse.Namespace) -> None:
