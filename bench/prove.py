@@ -112,21 +112,27 @@ def rows(requests: dict[str, dict[str, Any]], liberty: list[Path], timeout: int)
         except StepError as error:
             first = (str(error), "", "")
         try:
-            second = gate_level(verilog, circuit, libraries, liberty, name, timeout)
+            second = gate_level(spec, verilog, circuit, libraries, liberty, name, timeout)
         except StepError as error:
             second = (str(error), "")
         yield name, len(circuit.ands), len(circuit.registers), f"{compiling:.1f}", *first, *second
 
 
 def gate_level(
-    verilog: str, circuit: Circuit, libraries: Any, liberty: list[Path], name: str, timeout: int
+    spec: Spec,
+    verilog: str,
+    circuit: Circuit,
+    libraries: Any,
+    liberty: list[Path],
+    name: str,
+    timeout: int,
 ) -> tuple[str, str]:
     """Return the seconds of a netlist's proof, and whether that of a wrong one is refuted."""
     text = gates(verilog, TOP, libraries, own=not liberty, netlist=True).verilog
 
     def prove(text: str) -> Any:
         mapped = netlist.gates_circuit(text, TOP, libraries, step=name)
-        return netlist.equivalent(circuit, mapped, step=name, what="x", timeout=timeout)
+        return netlist.check(spec, circuit, mapped, step=name, what="x", timeout=timeout)
 
     _, spent = seconds(lambda: prove(text))
     wrong, count = re.subn(r"\bNAND2 ", "NOR2 ", text, count=1)

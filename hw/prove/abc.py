@@ -1,9 +1,8 @@
 """Satisfiability by ABC, inside Yosys: one pip package is compiler and solver."""
 
-from nnlut_train.errors import StepError
-
 from .. import yosys
 from .graph import FALSE, TRUE, Graph
+from .results import UndecidedError
 
 __all__ = ["ENGINE", "satisfied"]
 
@@ -50,8 +49,10 @@ def satisfied(
 
     Raises
     ------
+    UndecidedError
+        ABC did not decide.
     StepError
-        Yosys failed, or ABC did not decide.
+        Yosys failed.
     """
     if literal in (FALSE, TRUE):
         return None if literal == FALSE else {}
@@ -59,11 +60,14 @@ def satisfied(
     script = _ABC.format(timeout=timeout)
     files = {"stand_in.v": _STAND_IN, "miter.aig": aiger, "abc.script": script}
     # ABC looks at its clock only between calls of its solver.
-    written = yosys.run(_YOSYS, files, ["status"], step=f"{step}: undecided", timeout=timeout + 10)
+    try:
+        written = yosys.run(_YOSYS, files, ["status"], step=step, timeout=timeout + 10)
+    except yosys.YosysTimeoutError as error:
+        raise UndecidedError(f"{step}: undecided after {timeout} seconds") from error
     verdict, *rest = written["status"].decode().split()
     if verdict == "snl_UNSAT":
         return None
     if verdict != "snl_SAT":
-        raise StepError(f"{step}: undecided after {timeout} seconds")
+        raise UndecidedError(f"{step}: undecided after {timeout} seconds")
     return {graph.name(variable): int(value)
             for variable, value in zip(inputs, rest[-1], strict=True)}  # fmt: skip

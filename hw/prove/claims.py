@@ -87,8 +87,10 @@ class Claims:
 
         Raises
         ------
+        UndecidedError
+            The solver gave up.
         StepError
-            One is wrong: the message has a counterexample; or the solver gave up.
+            One is wrong: the message has a counterexample.
         """
         self._open.pop(0, None)
         if not self._open:

@@ -19,6 +19,8 @@ __all__ = ["GATES", "STEPS", "Group", "groups", "satisfied"]
 GATES = 500
 #: ... if values times gates are at most so many: about two minutes.
 STEPS = 1 << 42
+#: Of more variables than these, one more is looked for whose values need not be tried together.
+LONG = 24
 #: Values of 2 to the power of `WORD` are a word, and 2 to the power of `CHUNK` words are a chunk.
 WORD, CHUNK = 6, 11
 
@@ -32,7 +34,7 @@ class Group(NamedTuple):
         What is asked for.
     cofactors : tuple of (int, dict)
         What is evaluated: they are with all values of those variables that no other literal depends
-        on, such as what a register holds; and these values.
+        on, such as what a register holds, and of one that lets it hold that; and these values.
     """
 
     literals: tuple[int, ...]
@@ -75,11 +77,21 @@ def groups(graph: Graph, literals: Iterable[int]) -> Iterator[Group]:
 def _cofactors(
     graph: Graph, literal: int, users: Mapping[int, int]
 ) -> dict[int, dict[int, int]]:  # fmt: skip
-    """Return a literal for each value of the variables that it alone depends on."""
-    own = [variable for variable in graph.support([literal]) if users[variable] == 1][:2]
+    """Return a literal for each value of variables whose values split it into little more."""
+    support = graph.support([literal])
+    split = [variable for variable in support if users[variable] == 1][:2]
+    if len(support) > LONG:
+        # One that holds a register, say: without it there is nothing to be tried, or little.
+        gates = {
+            variable: len(graph.cone([cofactor for bit in (FALSE, TRUE)
+                                      for cofactor in graph.replaced([literal], {variable: bit})]))
+            for variable in support if variable not in split
+        }  # fmt: skip
+        first = min(gates, key=gates.__getitem__)
+        split += [first] if gates[first] < len(graph.cone([literal])) * 1.2 else []
     found: dict[int, dict[int, int]] = {}
-    for bits in product((FALSE, TRUE), repeat=len(own)):
-        values = dict(zip(own, bits, strict=True))
+    for bits in product((FALSE, TRUE), repeat=len(split)):
+        values = dict(zip(split, bits, strict=True))
         (cofactor,) = graph.replaced([literal], values)
         found.setdefault(cofactor, values)
     found.pop(FALSE, None)

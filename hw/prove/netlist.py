@@ -15,19 +15,23 @@ import time
 from collections.abc import Mapping, Sequence
 
 from nnlut_train.errors import StepError
+from sim.golden import Spec, WritableSpec
 
 from .. import synth
 from ..asic import gates
 from ..celldata import reduced
 from ..liberty import Library
-from . import abc
+from . import abc, tables
 from .circuit import Circuit, compiled
 from .claims import Claims
 from .copies import copies, pairs, traces
 from .graph import FALSE, Graph
-from .results import Proof, Task
+from .results import Proof, Task, UndecidedError
 
-__all__ = ["equivalent", "gates_circuit", "prove"]
+__all__ = ["check", "equivalent", "gates_circuit", "prove"]
+
+#: Seconds for a solver where there is another way.
+_SHORT = 30
 
 # Nets whose names are the design's, as outputs: those of registers are among them.
 _EXPOSE = """\
@@ -54,7 +58,7 @@ def prove(task: Task) -> list[Proof]:
     mapped = gates_circuit(netlist, task.top, libraries, step=step)
     what = "the project's own cells" if not task.liberty else \
         f"cells of {', '.join(library.file for library in libraries)}"  # fmt: skip
-    return [equivalent(rtl, mapped, step=step, what=what, timeout=task.timeout, began=began)]
+    return [check(task.spec, rtl, mapped, step=step, what=what, timeout=task.timeout, began=began)]
 
 
 def gates_circuit(netlist: str, top: str, libraries: Sequence[Library], *, step: str) -> Circuit:
@@ -71,6 +75,35 @@ def gates_circuit(netlist: str, top: str, libraries: Sequence[Library], *, step:
     read = "".join(f"read_liberty -overwrite {name}\n" for name in files)
     read += f"read_verilog netlist.v\n{_EXPOSE.format(top=top)}"
     return compiled({**files, "netlist.v": netlist}, top, step=step, read=read)
+
+
+def check(
+    spec: Spec, rtl: Circuit, mapped: Circuit, *, step: str, what: str, timeout: int,
+    began: float | None = None,
+) -> Proof:  # fmt: skip
+    """Prove that a netlist is right: `equivalent` to the Verilog.
+
+    Where that is not decided soon, and all that the unit does is its table, it is proved of the
+    netlist as it is of the Verilog that it gives this table; see `hw.prove.tables`.
+
+    Parameters
+    ----------
+    spec : Spec
+        The unit.
+
+    Others, and what is raised, are those of `equivalent`.
+    """
+    began = time.monotonic() if began is None else began
+    tabled = not (spec.longest or isinstance(spec, WritableSpec)) \
+        and spec.input.bits <= tables.BITS_MAX  # fmt: skip
+    limit = min(timeout, _SHORT) if tabled else timeout
+    try:
+        return equivalent(rtl, mapped, step=step, what=what, timeout=limit, began=began)
+    except UndecidedError:
+        if not tabled:
+            raise
+    what = f"the netlist of {what}"
+    return tables.check(spec, mapped, step=step, what=what, timeout=timeout, began=began)
 
 
 def equivalent(
@@ -93,6 +126,8 @@ def equivalent(
 
     Raises
     ------
+    UndecidedError
+        The solver gave up.
     StepError
         They differ: the message has a counterexample; or they have other ports.
     """

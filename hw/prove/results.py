@@ -4,13 +4,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nnlut_train.errors import StepError
 from sim.golden import Spec
 
-__all__ = ["Inapplicable", "Proof", "Task"]
+__all__ = ["Inapplicable", "Proof", "Task", "UndecidedError"]
 
 
 class Inapplicable(Exception):  # noqa: N818
     """A claim says nothing about this unit; the text is the reason."""
+
+
+class UndecidedError(StepError):
+    """A claim is neither proved nor refuted in the time that was given."""
 
 
 @dataclass(frozen=True)
