@@ -39,7 +39,9 @@ def traces(circuit: Circuit) -> list[bytes]:
     return [b"".join(trace) for trace in seen]
 
 
-def copies(seen: Sequence[bytes], known: Collection[int]) -> dict[int, int | None]:
+def copies(
+    seen: Sequence[bytes], known: Collection[int], labels: Sequence[str]
+) -> dict[int, int | None]:
     """Return registers that were, in all clocks of a simulation, equal to a known one, or 0.
 
     Parameters
@@ -48,16 +50,35 @@ def copies(seen: Sequence[bytes], known: Collection[int]) -> dict[int, int | Non
         Traces of the registers of a circuit.
     known : collection of int
         Registers that others may be copies of.
+    labels : sequence of str
+        Names of the registers.
 
     Returns
     -------
     dict
-        Register that is not known to the known one that it equals; None where it is always 0.
+        Register that is not known to the known one that it equals; None where it is always 0. Of a
+        word whose highest bits were all 0, they are copies of the highest that is known: its sign.
     """
-    first: dict[bytes, int | None] = {seen[index]: index for index in known}
-    first[bytes(len(seen[0]) if seen else 0)] = None
-    return {index: first[trace] for index, trace in enumerate(seen)
-            if index not in known and trace in first}  # fmt: skip
+    first = {seen[index]: index for index in known}
+    zero = bytes(len(seen[0]) if seen else 0)
+    signs = {word: index for bit, word, index in sorted(
+        (bit, word, index) for index in known
+        for word, bit in [_word(labels[index])] if seen[index] == zero)}  # fmt: skip
+    found: dict[int, int | None] = {}
+    for index, trace in enumerate(seen):
+        if index in known:
+            continue
+        if trace == zero:
+            found[index] = signs.get(_word(labels[index])[0])
+        elif trace in first:
+            found[index] = first[trace]
+    return found
+
+
+def _word(label: str) -> tuple[str, int]:
+    """Return the word that a register is a bit of, and the bit's number."""
+    word, _, bit = label.removesuffix("]").rpartition("[")
+    return (word, int(bit)) if word and bit.isdecimal() else (label, 0)
 
 
 def pairs(

@@ -241,7 +241,8 @@ class _Match:
         }
         # One that can hold its value shows in no single clock that it is a copy.
         if len(known) + len(followers) < len(state):
-            for index, place in copies(self._seen(circuit), known).items():
+            labels = [register.label for register in circuit.registers]
+            for index, place in copies(self._seen(circuit), known, labels).items():
                 followers.setdefault(index, (place, 0))
         for index, (place, inverted) in followers.items():
             state[index] = FALSE if place is None else state[place] ^ inverted
