@@ -31,7 +31,7 @@ module queue_slots #(
   // Where the watched beat is, if it is here.
   wire [BITS-1:0] behind = ahead - before;
   wire here = behind < level;
-  wire [SIZE:0] place = consume + behind[SIZE-1:0];
+  wire [SIZE:0] place = consume + behind;
   wire [SIZE-1:0] at = place < DEPTH ? place : place - DEPTH;
   wire [DEPTH-1:0] differs;
   genvar word;

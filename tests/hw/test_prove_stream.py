@@ -53,13 +53,22 @@ def inductive(unit):
     bench = stream_bench.order(unit.spec, unit.top, slots.count, slots)
     taps = slots.taps | stream_bench.SHOWN
     properties = stream_bench.properties()
-    return induct(flat, properties, bench, taps, step="test", depth=1, timeout=60)
+    return induct(flat, properties, bench, taps, step="test", depth=1, timeout=60,
+                  lemmas=stream_bench.LEMMAS)  # fmt: skip
 
 
-def test_rows():
-    unit = task(op="softmax", bits=4, length=2, method="kulisch")
+@pytest.mark.parametrize("length", [2, 16])
+def test_rows(length):
+    unit = task(op="softmax", bits=4, length=length, method="kulisch")
     assert inductive(unit) == 1
     # A queue that takes a word although it is full loses one.
     text, count = re.subn(r"(assign \\\$signal  = w_en) & w_rdy;", r"\1;", unit.verilog)
     assert count == 1
     assert inductive(Task(unit.spec, text, unit.top)) is None
+
+
+@pytest.mark.parametrize("name", ["a beat is doubled", "tlast is lost", "beats change places"])
+def test_faults_of_rows(name):
+    unit = task(op="softmax", bits=4, length=2, method="kulisch")
+    with pytest.raises(StepError, match=f"refuted: .*({FAULTS[name].shown_by})"):
+        stream.prove(faulty(unit, name))
