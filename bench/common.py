@@ -1,5 +1,6 @@
 """What the benchmarks have in common."""
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
@@ -7,7 +8,7 @@ from hw.design import design
 from hw.request import Request
 from sim.golden import Spec
 
-__all__ = ["spec_of", "table"]
+__all__ = ["spec_of", "table", "worked"]
 
 _Spec = TypeVar("_Spec", bound=Spec)
 
@@ -26,6 +27,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     print("|" + "---|" * len(head), flush=True)
     for row in rows:
         print(_line(row), flush=True)
+
+
+def worked() -> float:
+    """Return the seconds that processors worked for this process and those that it started."""
+    return sum(os.times()[:4])
 
 
 def _line(cells: Sequence[object]) -> str:

@@ -115,6 +115,7 @@ def _row(number: int, signal_: signal.Signals, count: int, rng: random.Random) -
             (folder / each).mkdir()
         job = _jobs(folder / "place")[number]
         out = folder / "place" / job.out
+        places = folder / "temporary", folder / "place", out
         _run(job.earlier, folder)
         _empty(folder / "cache")
         seconds = _run(job.later, folder)
@@ -139,15 +140,15 @@ def _row(number: int, signal_: signal.Signals, count: int, rng: random.Random) -
                 while _left(name) and time.monotonic() < until:
                     time.sleep(0.1)
                 whole += _whole(_content(out), earlier, later)
-                dirty += any(map(litter, (folder / "temporary", folder / "place", out)))
+                dirty += any(map(litter, places))
                 left += bool(_left(name))
             if _content(out) != earlier:  # it went through: begin again
                 _run(job.earlier, folder)
-        for path in (*(folder / "temporary").iterdir(), *(folder / "place").iterdir()):
+        for path in (path for place in places for path in place.iterdir()):
             os.utime(path, (time.time() - 3600,) * 2)
         _run(job.later, folder)
         resumed = _content(out) == later
-        swept = "swept" if not litter(folder / "temporary") else "left"
+        swept = "left" if any(map(litter, places)) else "swept"
         return [job.name, signal_.name, count, killed, whole, f"{dirty}, then {swept}", left,
                 f"{longest:.1f}", "yes" if resumed else "no"]  # fmt: skip
 
@@ -174,7 +175,11 @@ def main() -> int:
             yield row
 
     table(HEAD, kept())
-    good = all(row[3] == row[4] and row[6] == 0 and row[8] == "yes" for row in rows)
+    good = all(
+        row[3] == row[4] > 0 and row[6] == 0 and row[8] == "yes" and row[5].endswith("swept")
+        and (row[1] == "SIGKILL" or row[5].startswith("0,"))
+        for row in rows
+    )  # fmt: skip
     return 0 if good else 1
 
 

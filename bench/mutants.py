@@ -43,6 +43,9 @@ def rows(kinds: list[str], count: int) -> Iterator[tuple[str, ...]]:
 def main() -> None:
     words = sys.argv[1:]
     count = int(words.pop(0)) if words and words[0].isdigit() else COUNT
+    for name in words:
+        if name not in UNITS:
+            sys.exit(f"KIND must be one of {', '.join(UNITS)}, not {name}")
     head = ("unit", "possible", "mutants", "killed", "proved equivalent", "survivors", "score", "s")
     with cache.use(folder()):
         table(head, rows(words or list(UNITS), count))

@@ -9,7 +9,6 @@ both proofs need, the compilation of the Verilog to a circuit. A dash: there is 
 
 import argparse
 import dataclasses
-import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from common import table
+from common import table, worked
 
 from hw import synth
 from hw.asic import gates
@@ -45,9 +44,9 @@ HEAD = ("unit", "gates", "registers", "compiled, s", "tables, s", "clocks", "fau
 
 def seconds(work: Callable[[], Any]) -> tuple[Any, float]:
     """Return what some work gives, and the processor's seconds it took."""
-    before = sum(os.times()[:4])
+    before = worked()
     result = work()
-    return result, sum(os.times()[:4]) - before
+    return result, worked() - before
 
 
 def refuted(claim: Callable[[], Any]) -> bool:

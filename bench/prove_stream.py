@@ -8,12 +8,11 @@ and must be refuted by the assertion that is about it. Seconds are those that pr
 """
 
 import argparse
-import os
 import re
 import time
 from collections.abc import Iterator
 
-from common import table
+from common import table, worked
 
 from hw.catalogue import KINDS
 from hw.design import design
@@ -42,12 +41,6 @@ def task(kind: str, timeout: int) -> Task:
     request = Request(**options)
     spec = design(request, request.wanted[0])
     return Task(spec, to_verilog(spec, TOP, kind), TOP, timeout=timeout)
-
-
-def worked() -> float:
-    """Return the seconds that processors worked for this process and those that it started."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
 
 
 def refuted(unit: Task) -> str:

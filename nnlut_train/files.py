@@ -101,20 +101,26 @@ def dump(data: Mapping[str, Any]) -> bytes:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file in one piece: a reader never sees half of it, however the run ends."""
+    """Write a file in one piece: a reader never sees half of it, however the run ends.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     write_together({path: data})
 
 
 def write_together(files: Mapping[Path, bytes], ready: Callable[[], None] = lambda: None) -> None:
-    """Write files of one folder that exists: each in one piece, and none if there is an error.
+    """Write files of one folder that exists, each in one piece; none if one cannot be written.
 
     Parameters
     ----------
     files : mapping
         Paths and contents.
     ready : callable, optional
-        Is called when all is on the disk, before anything is in its place.
+        Is called when all is written, before anything is in its place.
 
     Raises
     ------

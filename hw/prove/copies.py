@@ -17,7 +17,7 @@ def traces(circuit: Circuit) -> list[bytes]:
     """Return what each register holds in all clocks of a simulation.
 
     It starts with all registers 0 and a clock of reset; then inputs are random, the others than
-    ``tdata`` mostly 1. Circuits with the same ports have the same inputs.
+    data and ``tlast`` mostly 1. Circuits with the same ports have the same inputs.
     """
     graph, random = Graph(), np.random.default_rng(0)
     inputs = {name: graph.variables(name, len(bits)) for name, bits in circuit.inputs.items()}

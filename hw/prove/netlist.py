@@ -147,8 +147,9 @@ def equivalent(
         unbounded=True,
         seconds=time.monotonic() - began,
         assumptions=(
-            "Registers with the same name hold the same at power-on, and so do registers that "
-            "synthesis has made one.",
+            "Registers that are matched, by name or by a simulation, hold the same at power-on; "
+            "others that synthesis has made one with another hold what that one does, and those "
+            "that it has made a constant 0 hold 0.",
             "Yosys compiles Verilog to gates as it is meant, and cells are what their liberty "
             "functions say.",
         ),

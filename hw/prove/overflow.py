@@ -21,14 +21,14 @@ import numpy as np
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
-from nnlut_train.errors import StepError, UsageError
+from nnlut_train.errors import StepError
 from sim.golden import LanesSpec, RowSpec, SerialSpec, Spec, UnarySpec, WritableSpec
 
 from ..fixed import claiming
 from ..units import unit_of
 from . import abc
 from .circuit import Circuit, compiled
-from .graph import Graph
+from .graph import TRUE, Graph
 from .results import Inapplicable, Proof, Task
 
 __all__ = ["bare", "claims_of", "prove", "settled", "unrolled"]
@@ -79,16 +79,19 @@ def prove(task: Task) -> list[Proof]:
 
 
 def bare(spec: Spec) -> Spec:
-    """Return what one lane computes; of rows, the unit for rows of `LANES` elements a beat."""
+    """Return what one lane computes; of rows, the unit for rows of `LANES` elements a beat.
+
+    Raises
+    ------
+    UsageError
+        If there is no such unit.
+    """
     while isinstance(spec, WritableSpec | LanesSpec | SerialSpec):
         spec = spec.unit
     if isinstance(spec, UnarySpec):
         return spec
-    try:
-        length = max(LANES, spec.longest // LANES * LANES)
-        return spec if length != spec.longest else dataclasses.replace(spec, lanes=LANES)
-    except UsageError:
-        return spec
+    length = -(-spec.longest // LANES) * LANES
+    return dataclasses.replace(spec, lanes=LANES, length=length)
 
 
 def claims_of(spec: Spec, *, step: str, fewer: int = 0) -> tuple[Circuit, list[str], int]:
@@ -164,6 +167,8 @@ def settled(graph: Graph, literals: dict[str, int], step: str, timeout: int) -> 
     support = graph.support(open_.values())
     if not open_:
         return "structural hashing"
+    if always := [name for name, literal in open_.items() if literal == TRUE]:
+        raise StepError(f"{step}: refuted: {always[0]} always loses a bit")
     if len(support) > BITS_MAX:
         found = abc.satisfied(graph, graph.any(open_.values()), step=step, timeout=timeout)
         if found is None:

@@ -1,7 +1,7 @@
 """Proofs in a build's manifest, with what they are of.
 
 The manifest's ``proofs`` has ``verilog_sha256``, which is the Verilog's that they were made of, and
-``results``: by kind either what was proved, or why there is nothing to prove.
+``results``: by kind what was proved, and what is undecided; or why there is nothing to prove.
 """
 
 import hashlib
@@ -54,7 +54,9 @@ def to_json(outcome: Outcome) -> Any:
         return None
     if isinstance(outcome, str):
         return {"inapplicable": outcome}
-    return {"proved": [proof.to_json() for proof in outcome]}
+    found = {"proved": [proof.to_json() for proof in outcome if proof.decided]}
+    undecided = [proof.to_json() for proof in outcome if not proof.decided]
+    return found | {"undecided": undecided} if undecided else found
 
 
 def _digest(verilog: str) -> str:

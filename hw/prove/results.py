@@ -24,8 +24,8 @@ class Task:
 
     Every prover of `hw.prove.command` takes one and returns a list of proofs. It raises
     `Inapplicable` where there is nothing to prove of such a unit, and
-    `nnlut_train.errors.StepError`, with the counterexample in one line, where a claim is refuted or
-    undecided.
+    `nnlut_train.errors.StepError`, with the counterexample in one line, where a claim is refuted,
+    and `UndecidedError` where nothing is left to say without one that is undecided.
 
     Parameters
     ----------
@@ -50,7 +50,9 @@ class Task:
 
 @dataclass(frozen=True)
 class Proof:
-    """One claim that was proved; a refuted one raises `nnlut_train.errors.StepError` instead.
+    """One claim, which is proved unless the proof says that it is not `decided`.
+
+    A refuted one raises `nnlut_train.errors.StepError` instead.
 
     Parameters
     ----------
@@ -81,9 +83,8 @@ class Proof:
 
     def to_json(self) -> dict[str, Any]:
         """Return the proof as JSON-ready data."""
-        found = {
+        return {
             "claim": self.claim, "engine": self.engine, "depth": self.depth,
             "unbounded": self.unbounded, "seconds": round(self.seconds, 2),
             "assumptions": list(self.assumptions),
         }  # fmt: skip
-        return found if self.decided else found | {"undecided": True}

@@ -2,19 +2,21 @@
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from nnlut_train.errors import StepError
 from sim.golden import WritableSpec
 
 from . import stream_bench
-from .results import Proof, Task
+from .results import Proof, Task, UndecidedError
 from .stream_engine import Violation, flatten, induct, reach
 from .stream_slots import slots_of
 
 __all__ = ["prove"]
 
-#: Longest time to an answer that must be searched whole; longer ones as far as there is time.
-ANSWER_MAX = 40
+#: Clocks of the longest search for a late answer that must be whole. Others go as far as there is
+#: time, beyond the clocks in which an answer can be late.
+SEARCH_MAX = 48
 _RESET = "The first clock has a reset; others come at any time. Registers begin with anything."
 _HELD = "Who sends holds valid and payload until it is ready for them."
 _FREE = "Tables and multipliers give anything."
@@ -32,8 +34,10 @@ def prove(task: Task) -> list[Proof]:
 
     Raises
     ------
+    UndecidedError
+        If it is not decided which beats leave, or whether they are held.
     StepError
-        If a claim is refuted or undecided: with the assertion and the clocks from reset.
+        If a claim is refuted: with the assertion and the clocks from reset.
     """
     return _Prover(task).proofs()
 
@@ -76,24 +80,33 @@ class _Prover:
         self, bench: str, taps: dict[str, str], depth: int, lemmas: Sequence[str] = ()
     ) -> tuple[str, int]:
         """Prove all assertions of a bench; return the engine, and its depth."""
-        files = self.properties, bench, taps
-        options = {"step": self.step, "timeout": self.task.timeout}
-        found: Violation | int | None = None
         if depth:
-            done = induct(self.flat, *files, depth=depth, lemmas=lemmas, **options)
+            done = induct(self.flat, self.properties, bench, taps, step=self.step, depth=depth,
+                          timeout=self.task.timeout, lemmas=lemmas)  # fmt: skip
             if done is not None:
                 return "Yosys sat, k-induction", done
             # A violation is soonest found by search.
-            found = reach(self.flat, *files, **options, depth=self._row_clocks(), partly=True)
+            self._searched(bench, taps, depth=self._row_clocks(), partly=True)
         # What is not inductive may still hold.
-        if not isinstance(found, Violation):
-            found = reach(self.flat, *files, **options)
+        found = self._searched(bench, taps)
+        if found is None:
+            raise UndecidedError(f"{self.step}: undecided within {self.task.timeout} seconds")
+        return "ABC pdr in Yosys", found
+
+    def _searched(self, bench: str, taps: dict[str, str], **options: Any) -> int | None:
+        """Return what `reach` does, but for a violation.
+
+        Raises
+        ------
+        StepError
+            There is one.
+        """
+        found = reach(self.flat, self.properties, bench, taps, step=self.step,
+                      timeout=self.task.timeout, **options)  # fmt: skip
         if isinstance(found, Violation):
             raise StepError(f"{self.step}: refuted: {found.assertion} is violated "
                             f"{found.clocks} clocks from reset")  # fmt: skip
-        if found is None:
-            raise StepError(f"{self.step}: undecided within {self.task.timeout} seconds")
-        return "ABC pdr in Yosys", found
+        return found
 
     def _row_clocks(self) -> int:
         """Return clocks in which the longest row, and another one, enter and leave."""
@@ -141,11 +154,7 @@ class _Prover:
             return [Proof(claim, engine, depth, True, time.monotonic() - began,
                           (_RESET, _HELD, _FREE))]  # fmt: skip
         depth = self._row_clocks()
-        found = reach(self.flat, self.properties, bench, {}, step=self.step,
-                      timeout=self.task.timeout, depth=depth,
-                      partly=bound > ANSWER_MAX)  # fmt: skip
-        if isinstance(found, Violation):
-            raise StepError(f"{self.step}: refuted: {found.assertion} is violated "
-                            f"{found.clocks} clocks from reset")  # fmt: skip
-        return [Proof(claim, "ABC bmc3 in Yosys", found or depth, False, time.monotonic() - began,
-                      (_RESET, _HELD, _FREE), decided=bool(found))]  # fmt: skip
+        found = self._searched(bench, {}, depth=depth, partly=True) or 0
+        least = depth if depth <= SEARCH_MAX else min(depth, bound + 3)
+        return [Proof(claim, "ABC bmc3 in Yosys", found, False, time.monotonic() - began,
+                      (_RESET, _HELD, _FREE), decided=found >= least)]  # fmt: skip

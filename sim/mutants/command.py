@@ -64,7 +64,7 @@ def _run(options: argparse.Namespace) -> None:
             bar.refresh()
 
         found = coverage(
-            build.spec(), build.verilog.read_text(), build.name, count=options.count,
+            build.spec(), build.text(), build.name, count=options.count,
             seed=options.seed, jobs=options.jobs, told=told,
         )  # fmt: skip
     _print(found, options.count)

@@ -92,7 +92,7 @@ def judged(
     found: dict[int, Verdict] = {}
     open_ = {}
     for number in mutants:
-        data = results and not _computes(spec, circuit, number)
+        data = results and not _computes(spec, circuit, number, limits[0])
         open_[number] = product(circuit, number, results=data)
     for number, aiger in open_.items():
         if aiger is None:
@@ -114,12 +114,12 @@ def judged(
     return found
 
 
-def _computes(spec: Spec, circuit: Circuit, number: int) -> bool:
+def _computes(spec: Spec, circuit: Circuit, number: int, limit: int) -> bool:
     """Return whether a fault is proved to be in no result of a function whose table is fixed."""
     if spec.longest or isinstance(spec, WritableSpec):
         return False
     try:
-        tables.check(spec, chosen(circuit, number), step="a fault", what="it", timeout=LIMITS[0])
+        tables.check(spec, chosen(circuit, number), step="a fault", what="it", timeout=limit)
     except (Inapplicable, StepError):
         return False
     return True

@@ -11,11 +11,12 @@ from hw import synth
 from hw.asic import gates
 from hw.design import design
 from hw.manifest import load_build, split_tables, write_folder
-from hw.prove import command, netlist, tables
+from hw.prove import command, netlist, stream_faults, tables
 from hw.prove.circuit import compiled
 from hw.prove.claims import Claims
 from hw.prove.exhaustive import compare, reference
 from hw.prove.graph import Graph
+from hw.prove.record import to_json
 from hw.prove.results import Inapplicable, Proof, Task
 from hw.request import Request
 from hw.verilog import to_verilog
@@ -76,6 +77,16 @@ def test_tables_with_a_fault(name, old, new, said):
         tables.prove(changed(name, old, new))
     assert "\n" not in str(caught.value)
     assert "counterexample" in str(caught.value)
+
+
+def test_a_result_that_only_a_beat_after_a_reset_shows(monkeypatch):
+    fault = stream_faults.FAULTS["payload changes in a stall"]
+    text = """reg first = 0;
+  always @(posedge aclk) first <= !aresetn;
+  assign m_axis_tvalid = o_valid || (first && s_axis_tvalid);"""
+    monkeypatch.setitem(stream_faults.FAULTS, "a ghost", fault._replace(text=text))
+    with pytest.raises(StepError, match=r"refuted: .* before a reset"):
+        tables.prove(stream_faults.faulty(task("direct"), "a ghost"))
 
 
 def test_tables_of_a_row_unit():
@@ -208,6 +219,6 @@ def test_a_claim_that_is_not_decided_is_a_failure(monkeypatch):
     monkeypatch.setattr(command, "PROVERS", (("streams", lambda task: [open_]),))
     lines = []
     outcomes, failures = command.run(Task(None, "", "unit"), ["streams"], lines.append)
-    assert outcomes["streams"][0].to_json()["undecided"] is True
+    assert to_json(outcomes["streams"])["undecided"][0]["claim"] == "it ends"
     assert failures == ["proof of the streams of unit: undecided: it ends"]
     assert lines == ["streams: UNDECIDED: it ends [an engine; depth 7 from reset; 0.1 s]"]

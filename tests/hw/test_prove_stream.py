@@ -61,10 +61,15 @@ def inductive(unit):
 def test_rows(length):
     unit = task(op="softmax", bits=4, length=length, method="kulisch")
     assert inductive(unit) == 1
+
+
+def test_a_queue_with_a_fault():
+    unit = task(op="softmax", bits=4, length=2, method="kulisch")
     # A queue that takes a word although it is full loses one.
     text, count = re.subn(r"(assign \\\$signal  = w_en) & w_rdy;", r"\1;", unit.verilog)
     assert count == 1
-    assert inductive(Task(unit.spec, text, unit.top)) is None
+    with pytest.raises(StepError, match=r"refuted: (order|slot\w+)\."):
+        stream.prove(Task(unit.spec, text, unit.top))
 
 
 @pytest.mark.parametrize("name", ["a beat is doubled", "tlast is lost", "beats change places"])
