@@ -1,29 +1,50 @@
 """Satisfiability by ABC, inside Yosys: one pip package is compiler and solver."""
 
+from collections.abc import Mapping, Sequence
+
 from .. import yosys
 from .graph import FALSE, TRUE, Graph
 from .results import UndecidedError
 
-__all__ = ["ENGINE", "satisfied"]
+__all__ = ["ENGINE", "run", "satisfied"]
 
 #: What decides, in words of a `Proof`.
 ENGINE = "ABC &cec in Yosys"
 
 # Yosys runs ABC on a design, and wants it back; it is none that matters.
 _YOSYS = """\
+design -reset
 read_verilog stand_in.v
 techmap
 abc -script abc.script
 """
 _STAND_IN = "module stand_in(input a, input b, output y); assign y = a & b; endmodule\n"
 _ABC = """\
-write_blif saved.blif
 read_aiger miter.aig
 &get
 &cec -m -C 1000000000 -T {timeout}
 write_status status
-read_blif saved.blif
 """
+
+
+def run(
+    script: str, files: Mapping[str, bytes | str], outputs: Sequence[str], *, step: str,
+    timeout: float, before: str = "",
+) -> dict[str, bytes]:  # fmt: skip
+    """Run ABC inside Yosys, in a fresh folder.
+
+    Parameters
+    ----------
+    script : str
+        ABC's commands, a line each.
+    files, outputs, step, timeout
+        Those of `hw.yosys.run`, which has what is returned and raised, too.
+    before : str
+        Yosys commands that come first.
+    """
+    script = f"write_blif saved.blif\n{script}read_blif saved.blif\n"
+    files = {**files, "stand_in.v": _STAND_IN, "abc.script": script}
+    return yosys.run(before + _YOSYS, files, outputs, step=step, timeout=timeout)
 
 
 def satisfied(
@@ -58,10 +79,9 @@ def satisfied(
         return None if literal == FALSE else {}
     aiger, inputs = graph.aiger(literal)
     script = _ABC.format(timeout=timeout)
-    files = {"stand_in.v": _STAND_IN, "miter.aig": aiger, "abc.script": script}
     # ABC looks at its clock only between calls of its solver.
     try:
-        written = yosys.run(_YOSYS, files, ["status"], step=step, timeout=timeout + 10)
+        written = run(script, {"miter.aig": aiger}, ["status"], step=step, timeout=timeout + 10)
     except yosys.YosysTimeoutError as error:
         raise UndecidedError(f"{step}: undecided after {timeout} seconds") from error
     verdict, *rest = written["status"].decode().split()

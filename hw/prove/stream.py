@@ -86,7 +86,7 @@ class _Prover:
             if done is not None:
                 return "Yosys sat, k-induction", done
             # A violation is soonest found by search.
-            self._searched(bench, taps, depth=self._row_clocks(), partly=True)
+            self._searched(bench, taps, depth=self._row_clocks())
         # What is not inductive may still hold.
         found = self._searched(bench, taps)
         if found is None:
@@ -154,7 +154,7 @@ class _Prover:
             return [Proof(claim, engine, depth, True, time.monotonic() - began,
                           (_RESET, _HELD, _FREE))]  # fmt: skip
         depth = self._row_clocks()
-        found = self._searched(bench, {}, depth=depth, partly=True) or 0
+        found = self._searched(bench, {}, depth=depth) or 0
         least = depth if depth <= SEARCH_MAX else min(depth, bound + 3)
         return [Proof(claim, "ABC bmc3 in Yosys", found, False, time.monotonic() - began,
                       (_RESET, _HELD, _FREE), decided=found >= least)]  # fmt: skip

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from nnlut_train.errors import StepError
 
 from .. import yosys
+from . import abc
 
 __all__ = ["Flat", "Violation", "flatten", "induct", "reach"]
 
@@ -68,20 +69,12 @@ dffunmap
 aigmap
 opt_clean
 write_aiger -I -B -zinit -ywmap names.json design.aig
-design -reset
-read_verilog stand_in.v
-techmap
-abc -script abc.script
 """
-# Yosys runs ABC on a design, and wants it back; it is none that matters.
-_STAND_IN = "module stand_in(input a, input b, output y); assign y = a & b; endmodule\n"
 _ABC = """\
-write_blif saved.blif
 read_aiger design.aig
 fold
 {engine}
 write_status status
-read_blif saved.blif
 """
 #: Seconds in which a bench must have become gates.
 _PREPARING = 120
@@ -230,24 +223,23 @@ def induct(
 
 def reach(
     flat: Flat, properties: str, bench: str, taps: Mapping[str, str], *, step: str, timeout: int,
-    depth: int = 0, partly: bool = False,
+    depth: int = 0,
 ) -> Violation | int | None:  # fmt: skip
     """Prove each assertion of a bench for ever, or find a violation.
 
     Parameters
     ----------
     depth : int
-        If given, look no further than so many clocks: a bounded proof.
-    partly : bool
-        A bounded proof may be of fewer clocks than `depth`: those for which there was time.
+        If given, look no further than so many clocks: a bounded proof, of fewer clocks where there
+        is no time for more.
 
     Others are those of `induct`.
 
     Returns
     -------
     Violation or int or None
-        A way to one; or else the frames of the proof, for a bounded one its clocks; None (0 if
-        `partly`): undecided within `timeout` seconds.
+        A way to one; or else the frames of the proof, for a bounded one its clocks, which can be 0;
+        None: undecided within `timeout` seconds.
 
     Raises
     ------
@@ -256,14 +248,13 @@ def reach(
     """
     engine = f"bmc3 -F {depth} -T {timeout}" if depth else f"pdr -T {timeout}"
     files = _files(flat, properties, bench)
-    files |= {"stand_in.v": _STAND_IN, "abc.script": _ABC.format(engine=engine)}
     try:
-        made = yosys.run(
-            _prepared(bench, taps) + _GATES, files, ("names.json", "status"), step=step,
-            timeout=timeout + _PREPARING,
+        made = abc.run(
+            _ABC.format(engine=engine), files, ("names.json", "status"), step=step,
+            timeout=timeout + _PREPARING, before=_prepared(bench, taps) + _GATES,
         )  # fmt: skip
     except yosys.YosysTimeoutError:
-        return 0 if depth and partly else None
+        return 0 if depth else None
     names = json.loads(made["names.json"])["asserts"]
     if not names:
         raise StepError(f"{step}: the bench must have assertions, but Yosys found none")
@@ -275,4 +266,4 @@ def reach(
         return int(frames)
     if depth and int(frames) >= depth - 1:
         return depth
-    return max(0, int(frames)) if partly else None
+    return max(0, int(frames)) if depth else None

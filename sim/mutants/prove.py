@@ -3,8 +3,7 @@
 from collections.abc import Callable, Mapping
 from enum import Enum
 
-from hw import yosys
-from hw.prove import tables
+from hw.prove import abc, tables
 from hw.prove.circuit import Circuit, compiled
 from hw.prove.results import Inapplicable
 from nnlut_train.errors import StepError
@@ -24,13 +23,6 @@ AT_ONCE = 12
 #: Seconds, beyond the limits, in which a process has started and read all.
 EXTRA = 300
 
-# Yosys runs ABC on a design, and wants it back; it is none that matters.
-_YOSYS = """\
-read_verilog stand_in.v
-techmap
-abc -script abc.script
-"""
-_STAND_IN = "module stand_in(input a, input b, output y); assign y = a & b; endmodule\n"
 _ONE = """\
 read_aiger {name}.aig
 {engine} -T {limit}
@@ -127,16 +119,12 @@ def _computes(spec: Spec, circuit: Circuit, number: int, limit: int) -> bool:
 
 def _decided(circuits: Mapping[int, bytes], engine: str, limit: int) -> dict[int, Verdict]:
     names = {number: f"m{number}" for number in circuits}
-    script = "write_blif saved.blif\n"
-    script += "".join(_ONE.format(name=name, engine=engine, limit=limit) for name in names.values())
-    files: dict[str, bytes | str] = {
-        "stand_in.v": _STAND_IN, "abc.script": script + "read_blif saved.blif\n",
-        **{f"{names[number]}.aig": aiger for number, aiger in circuits.items()},
-    }  # fmt: skip
+    script = "".join(_ONE.format(name=name, engine=engine, limit=limit) for name in names.values())
+    files = {f"{names[number]}.aig": aiger for number, aiger in circuits.items()}
     outputs = [f"{name}.status" for name in names.values()]
     try:
-        written = yosys.run(_YOSYS, files, outputs, step="proof of faults",
-                            timeout=len(names) * limit * 3 + EXTRA)  # fmt: skip
+        written = abc.run(script, files, outputs, step="proof of faults",
+                          timeout=len(names) * limit * 3 + EXTRA)  # fmt: skip
     except StepError:
         if len(circuits) == 1:
             return dict.fromkeys(circuits, Verdict.UNDECIDED)
