@@ -113,13 +113,13 @@ def satisfied(graph: Graph, group: Group) -> dict[str, int] | None:
     dict or None
         Free variables by name, for which one of them is true; None: there are none.
     """
+    for literal, values in group.cofactors:
+        if literal == TRUE:
+            return {graph.name(variable): bit for variable, bit in values.items()}
     literals = [literal for literal, _ in group.cofactors]
     free = graph.support(literals)
-    if not free:
-        # Constants: FALSE is none of them.
-        return (
-            {graph.name(v): bit for v, bit in group.cofactors[0][1].items()} if literals else None
-        )
+    if not literals:
+        return None
     program = _Program(graph, literals, free)
     low = max(0, min(len(free) - WORD, CHUNK))
     words = 1 << low

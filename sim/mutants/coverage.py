@@ -211,7 +211,7 @@ class _Judging:
     results: bool
 
     def key(self) -> dict[str, Any]:
-        return {"result": "mutants judged 2", "limits": self.limits, "engine": ENGINE,
+        return {"result": "mutants judged 3", "limits": self.limits, "engine": ENGINE,
                 "results": self.results}  # fmt: skip
 
     def __call__(

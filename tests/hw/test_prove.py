@@ -11,11 +11,11 @@ from hw import synth
 from hw.asic import gates
 from hw.design import design
 from hw.manifest import load_build, split_tables, write_folder
-from hw.prove import command, netlist, stream_faults, tables
+from hw.prove import command, cones, netlist, stream_faults, tables
 from hw.prove.circuit import compiled
 from hw.prove.claims import Claims
 from hw.prove.exhaustive import compare, reference
-from hw.prove.graph import Graph
+from hw.prove.graph import TRUE, Graph
 from hw.prove.record import to_json
 from hw.prove.results import Inapplicable, Proof, Task
 from hw.request import Request
@@ -163,6 +163,13 @@ def test_wide_cones_are_evaluated(wrong):
             claims.evaluate(60)
     else:
         assert claims.evaluate(60) > 5
+
+
+def test_a_cone_that_one_value_makes_always_true():
+    graph = Graph()
+    keeps, other = graph.variables("x", 2)
+    group = cones.Group((2,), ((other, {keeps: 0}), (TRUE, {keeps: 1})))
+    assert cones.satisfied(graph, group) == {"x[0]": 1}
 
 
 def test_reference_is_the_table():
